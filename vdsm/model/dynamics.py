@@ -27,7 +27,7 @@ class DynamicsEncoder(nn.Module):
     def __init__(self, n_in: int, hidden: int, layers: int, d_dim: int):
         super().__init__()
         self.lstm = remembering(nn.LSTM(n_in, hidden, layers, batch_first=True, bidirectional=True))
-        self.head = GaussianHead(2*hidden, d_dim, .5)
+        self.head = GaussianHead(2*hidden, d_dim)
     def forward(self,
         e: Tensor, # embeddings [B,T,n_in], in their order
     ) -> tuple[Tensor, Tensor]: # loc and scale [B,d]
@@ -59,7 +59,7 @@ class Combiner(nn.Module):
         super().__init__()
         self.z0 = nn.Parameter(torch.zeros(z_dim))
         self.f7, self.f8 = Embedding(hidden + d_dim, hidden), nn.Linear(z_dim, hidden)
-        self.f9_10 = GaussianHead(hidden, z_dim, .5)
+        self.f9_10 = GaussianHead(hidden, z_dim)
     def states(self,
         h: Tensor, # h-bar [B,T,hidden]
         d: Tensor, # [B,d]

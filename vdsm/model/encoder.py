@@ -50,14 +50,21 @@ class Encoder(nn.Module):
 class GaussianHead(nn.Module):
     "Linear loc and softplus scale of a diagonal Gaussian."
     def __init__(self, n_in: int, n_out: int,
-        scale: float=1., # what the scale starts at
+        scale: float=.5, # what the scale starts at, in units
+        unit: float=1., # standard deviation of the prior
     ):
         super().__init__()
-        self.loc, self.raw_scale = nn.Linear(n_in, n_out), nn.Linear(n_in, n_out)
+        self.loc, self.raw_scale, self.unit = nn.Linear(n_in, n_out), nn.Linear(n_in, n_out), unit
         nn.init.zeros_(self.loc.bias); self.raw_scale.weight.data.mul_(.1)
         nn.init.constant_(self.raw_scale.bias, math.log(math.expm1(scale)))
     def forward(self, h: Tensor) -> tuple[Tensor, Tensor]: # loc and scale [...,n_out], in float32 under any precision
-        return self.loc(h).float(), F.softplus(self.raw_scale(h).float()) + 1e-4
+        return self.unit*self.loc(h).float(), self.unit*(F.softplus(self.raw_scale(h).float()) + 1e-4)
+    @torch.no_grad()
+    def start_at(self, h: Tensor): # [N,n_in], what the head will be fed
+        "Let loc start with mean 0 and standard deviation of one unit over `h`."
+        loc = self.loc(h)
+        self.loc.weight /= loc.std(0)[:, None].clamp(min=1e-6)
+        self.loc.bias.copy_(-(h @ self.loc.weight.T).mean(0))
 
 class Embedding(nn.Sequential):
     "Fully-connected layer with a leaky rectifier."
@@ -67,10 +74,11 @@ class Embedding(nn.Sequential):
 # %% ../../nbs/model/00_encoder.ipynb #cell16
 class StaticLayer(nn.Module):
     "ENC_s and f_s: features of the frames of one individual to the Gaussian of s (eq. 2)."
-    def __init__(self, n_features: int, hidden: int, n_experts: int, scale: float):
+    def __init__(self, n_features: int, hidden: int, n_experts: int,
+        scale: float, # standard deviation of p(s)
+    ):
         super().__init__()
-        self.embed, self.head = Embedding(n_features, hidden), GaussianHead(hidden, n_experts, scale)
-        self.head.loc.weight.data.mul_(scale)                              # start on the prior's scale, 1/Ns
+        self.embed, self.head = Embedding(n_features, hidden), GaussianHead(hidden, n_experts, .2, scale)
     def forward(self,
         features: Tensor, # [B,T,F], in any order of T
     ) -> tuple[Tensor, Tensor]: # loc and scale [B,Ns]
@@ -81,6 +89,6 @@ class PoseLayer(nn.Module):
     "ENC_z and the stage-1 Gaussian of z."
     def __init__(self, n_features: int, hidden: int, z_dim: int):
         super().__init__()
-        self.embed, self.head = Embedding(n_features, hidden), GaussianHead(hidden, z_dim, .5)
+        self.embed, self.head = Embedding(n_features, hidden), GaussianHead(hidden, z_dim)
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]: # loc and scale [B,T,z]
         return self.head(self.embed(features))

@@ -22,7 +22,7 @@ class Stage:
     batch: int = 16                  # individuals (stage 1) or clips (stage 2) a step
     frames: tuple[int, int] = (8, 8) # fewest and most frames of each; stage 1 takes the most
     lr: float = 1.5e-3               # Adam's learning rate
-    lr_factor: Anneal = Anneal((1, 1, .05), (0, .65, 1), 'cosine') # times this
+    lr_factor: Anneal = Anneal((.02, 1, 1, .05), (0, .03, .65, 1), 'cosine') # times this
     clip_norm: float = 50.           # largest norm of the gradient of the loss, nats a frame
     lambda_s: Anneal = constant(1.)
     lambda_d: Anneal = constant(1.)
@@ -44,9 +44,9 @@ class Preset:
     save_every: int = 500            # steps between checkpoints
 
 # %% ../../nbs/train/02_presets.ipynb #cell06
-PAPER_1 = dict(lambda_s=Anneal((.1, 1), (0, 1/3)), lambda_z=Anneal((30, 1), (0, .7), 'geometric'), inverse_temperature=Anneal((1, 10), (0, 2/3), 'cosine'))
+PAPER_1 = dict(lambda_s=Anneal((.1, 1)), lambda_z=Anneal((30, 1), (0, .7), 'geometric'), inverse_temperature=Anneal((1, 10), (0, 2/3), 'cosine'))
 PAPER_2 = dict(lambda_d=Anneal((.1, 1), (0, .5)), lambda_z=Anneal((.1, 1), (0, .5)))
-RELEASED_1 = PAPER_1 | dict(lambda_z=Anneal((30, .2, .4, 1), (0, .5, .8, 1), 'spline'), inverse_temperature=Anneal((1, 10)), lr=1e-3, lr_factor=constant(1.))
+RELEASED_1 = PAPER_1 | dict(lambda_s=Anneal((.1, 1), (0, 1/3)), lambda_z=Anneal((30, .2, .4, 1), (0, .5, .8, 1), 'spline'), inverse_temperature=Anneal((1, 10)), lr=1e-3, lr_factor=constant(1.))
 RELEASED_2 = dict(lambda_d=Anneal((.1, 1)), lambda_z=Anneal((.1, 1)), lr=1e-3, lr_factor=constant(1.))
 
 # %% ../../nbs/train/02_presets.ipynb #cell08
@@ -55,12 +55,12 @@ DATASETS: dict[str, type[Sequences]] = dict(pendulum=Pendulum, sprites=Sprites)
 QUICK = dict(
     pendulum=Preset(
         VDSMConfig(n_experts=7, z_dim=12, d_dim=16, encoder=(16, 32, 32, 64, 64)),
-        Stage(600, batch=16, **PAPER_1),
-        Stage(2000, batch=16, frames=(8, 16), decoded=4, context=8, **PAPER_2)),
+        Stage(500, batch=16, **PAPER_1),
+        Stage(2600, batch=16, frames=(8, 16), decoded=4, context=8, pseudo=.75, pseudo_batch=32, horizon=8, horizon_from=.4, lr=1e-3, **PAPER_2)),
     sprites=Preset(
         VDSMConfig(n_experts=40, z_dim=30, d_dim=50, encoder=(16, 32, 64, 128, 128)),
-        Stage(4000, batch=16, **PAPER_1),
-        Stage(2500, batch=16, frames=(8, 8), decoded=4, **PAPER_2)))
+        Stage(3000, batch=16, **PAPER_1),
+        Stage(3000, batch=16, frames=(8, 8), decoded=4, pseudo=.7, pseudo_batch=64, lr=1e-3, **PAPER_2)))
 
 BIG = VDSMConfig(n_experts=40, z_dim=30, d_dim=50, encoder=(32, 64, 64, 128, 256), decoder=(512, 256, 128, 64), embedding=256, hidden=512, lstm_layers=3)
 SIZES = dict(pendulum=dict(model=replace(BIG, n_experts=7), frames=(16, 16)), sprites=dict(model=BIG, frames=(8, 8)))

@@ -8,7 +8,7 @@ __all__ = ['RETRIES', 'seed_step', 'frame_batch', 'encode_all', 'clip_batch', 'P
 
 # %% ../../nbs/train/03_two_stage.ipynb #cell03
 import json, numpy as np, os, pyro, sys, time, torch
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from lightning_fabric import Fabric
 from tqdm import tqdm
@@ -122,7 +122,9 @@ class Run:
     def load(self, path: Path):
         "Take weights and place from a checkpoint; a `ValueError` if it is of another run."
         there, here = read_config(path), self.about()
-        differ = [k for k in ('dataset', 'clips', 'n_frames', 'seed', 'preset') if there.get(k) != here[k]]
+        differ = [k for k in ('dataset', 'clips', 'n_frames', 'seed') if there.get(k) != here[k]]
+        done = ('model', 'stage1', 'stage2')[:1 + there['stage']]                # what lies ahead may still change
+        differ += [f'preset ({k})' for k in done if there['preset'].get(k) != here['preset'][k]]
         if differ: raise ValueError(f"{self.folder} holds a run that differs in {', '.join(differ)}; go on with the same settings, or choose another folder.")
         load_weights(self.vdsm, path)
         for k in ('stage', 'step', 'retries', 'seconds'): setattr(self, k, there[k])
@@ -172,12 +174,12 @@ class StageTrainer:
 # %% ../../nbs/train/03_two_stage.ipynb #cell18
 def train_stage(run: Run, resume: Path|None) -> bool: # False: start the stage again from the last checkpoint
     "Steps of one stage up to its end."
+    started = time.time() - run.seconds
     trainer, fabric, steps = StageTrainer(run, resume), run.fabric, getattr(run.preset, f'stage{run.stage}').steps
     name = lambda: f'stage{run.stage}-{run.step:06d}'
     if resume is None: run.save(name(), trainer.optimizer.optimizer)
     history = History(run.folder, run.stage, run.step) if fabric.is_global_zero else None
     progress = Progress(steps, run.step, f'{run.data.name}, stage {run.stage}', show=fabric.is_global_zero)
-    started = time.time() - run.seconds
     while run.step < steps:
         record = trainer()
         if record is None: progress.close(); return False
@@ -207,6 +209,7 @@ def train(
     pyro.settings.set(module_local_params=True)
     folder = Path(folder); folder.mkdir(parents=True, exist_ok=True)
     run = Run(fabric, preset, data, folder, seed, log_every)
+    run.vdsm.start_at(frame_batch(data, replace(preset.stage1, batch=64), Generator().manual_seed(seed))[0]['x'].to(fabric.device))
     if (folder/'final').exists(): run.load(folder/'final'); return run.vdsm.eval()
     while True:
         resume = (checkpoints(folder) or [None])[-1]

@@ -1,0 +1,35 @@
+# make reproduce   train VDSM on the pendulum and write figures/pendulum/   (DATASET=sprites for Sprites)
+# make test        everything that has to hold
+# make lab         JupyterLab on the notebooks
+DATASET ?= pendulum
+PRESET ?= quick
+SEED ?= 0
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: reproduce test lab notebooks
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+reproduce: .venv/ready
+	@mkdir -p figures/$(DATASET)
+	papermill nbs/figures/$(DATASET).ipynb figures/$(DATASET)/$(DATASET).ipynb -p preset $(PRESET) -p seed $(SEED) --no-progress-bar
+
+test: .venv/ready
+	nbdev_test --n_workers 2 --do_print
+	pytest -q tests
+
+lab: .venv/ready
+	jupyter lab nbs
+
+# what the notebooks say, written out: modules, README, clean metadata
+notebooks: .venv/ready
+	nbdev_export
+	nbdev_clean
+	python tests/sync.py
+
+.venv/ready: requirements.txt settings.ini setup.py
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'vdsm needs Python 3.11 or newer; say which: make PYTHON=python3.11')"
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --requirement requirements.txt
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@

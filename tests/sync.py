@@ -1,0 +1,30 @@
+"""What the notebooks say, written out: README.md from nbs/index.ipynb. `python tests/sync.py` writes it; test_sync.py compares."""
+import json, os, re, shutil, subprocess, sys, tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def readme() -> str:
+    "README.md as nbs/index.ipynb has it, by nbdev's own processing and nbconvert."
+    from nbconvert import MarkdownExporter
+    from nbdev.serve import proc_nbs
+    with tempfile.TemporaryDirectory() as tmp:
+        copy = Path(tmp) / "project"
+        copy.mkdir()
+        shutil.copy(ROOT / "settings.ini", copy)
+        (copy / "nbs").mkdir()
+        shutil.copy(ROOT / "nbs" / "index.ipynb", copy / "nbs")
+        here = os.getcwd()
+        os.chdir(copy)
+        try:
+            done = Path(proc_nbs(str(copy / "nbs"), n_workers=0, force=True))
+            text, _ = MarkdownExporter().from_filename(str(done / "index.ipynb"))
+        finally:
+            os.chdir(here)
+    text = re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.S)
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+if __name__ == "__main__":
+    (ROOT / "README.md").write_text(readme())

@@ -1,0 +1,35 @@
+"The modules are what the notebooks export, the README is what index.ipynb says, and notebooks are fit to read."
+import json, os, shutil, subprocess, sys
+from pathlib import Path
+import pytest
+from sync import ROOT, readme
+
+NOTEBOOKS = sorted(p for p in (ROOT / "nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
+
+
+def test_modules_are_what_the_notebooks_export(tmp_path):
+    copy = tmp_path / "project"
+    copy.mkdir()
+    for name in ("settings.ini", "setup.py", "pyproject.toml"): shutil.copy(ROOT / name, copy)
+    shutil.copytree(ROOT / "nbs", copy / "nbs")
+    code = "import nbdev; nbdev.nbdev_export()"
+    subprocess.run([sys.executable, "-c", code], cwd=copy, check=True, capture_output=True)
+    exported = {p.relative_to(copy): p.read_text() for p in (copy / "vdsm").rglob("*.py")}
+    committed = {p.relative_to(ROOT): p.read_text() for p in (ROOT / "vdsm").rglob("*.py")}
+    differ = [str(p) for p in exported.keys() | committed.keys() if exported.get(p) != committed.get(p)]
+    assert not differ, f"{differ} are not what the notebooks export; run `make notebooks`"
+
+
+def test_readme_is_index():
+    assert (ROOT / "README.md").read_text() == readme(), "README.md is not what nbs/index.ipynb says; run `make notebooks`"
+
+
+@pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_notebook_is_fit_to_read(file):
+    text = file.read_text()
+    assert len(text) < 1_500_000, "too heavy to open on the web; keep its pictures small"
+    cells = json.loads(text)["cells"]
+    outputs = [o for c in cells for o in c.get("outputs", [])]
+    assert not any(o["output_type"] == "error" for o in outputs), "a saved cell ends in an error"
+    assert "Warning: " not in json.dumps(outputs), "a warning in its saved output"
+    assert str(Path.home()) + "/" not in text and str(ROOT) + "/" not in text, "an absolute path of one machine"
