@@ -1,6 +1,7 @@
 """What the notebooks say, written out: README.md from nbs/index.ipynb. `python tests/sync.py` writes it; test_sync.py compares."""
-import json, os, re, shutil, subprocess, sys, tempfile
+import os, re, shutil, tempfile
 from pathlib import Path
+import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -22,7 +23,10 @@ def readme() -> str:
             text, _ = MarkdownExporter().from_filename(str(done / "index.ipynb"))
         finally:
             os.chdir(here)
-    text = re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.S)
+    head = re.match(r"\A---\n(.*?)\n---\n", text, flags=re.S)          # nbdev moves title and summary into front matter
+    if head:
+        about = yaml.safe_load(head[1])
+        text = f"# {about['title']}\n\n> {about['description']}\n\n" + text[head.end():]
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 

@@ -7,8 +7,11 @@ __all__ = ['PALETTE', 'NAMES', 'run_curves', 'loss_curves', 'annealing_curves']
 
 # %% ../../nbs/view/02_curves.ipynb #cell03
 import plotly.graph_objects as go, plotly.io as pio
+from choreographer.browsers.chromium import Chromium
 from plotly.subplots import make_subplots
-pio.renderers.default = 'plotly_mimetype+png' # a saved notebook shows its plots everywhere
+
+# with a PNG beside it a saved plot shows everywhere; making one takes a Chromium, and without it the plot is still live in JupyterLab
+pio.renderers.default = 'plotly_mimetype+png' if Chromium.find_browser(skip_local=False) else 'plotly_mimetype'
 
 # %% ../../nbs/view/02_curves.ipynb #cell05
 PALETTE = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000')
