@@ -1,14 +1,16 @@
 """What the notebooks say, written out: README.md from nbs/index.ipynb. `python tests/sync.py` writes it; test_sync.py compares."""
 import os, re, shutil, tempfile
 from pathlib import Path
-import yaml
+import nbformat, yaml
 
+ECHO_OFF = "#| echo: false"
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def readme() -> str:
     "README.md as nbs/index.ipynb has it, by nbdev's own processing and nbconvert."
     from nbconvert import MarkdownExporter
+    from nbconvert.preprocessors import TagRemovePreprocessor
     from nbdev.serve import proc_nbs
     with tempfile.TemporaryDirectory() as tmp:
         copy = Path(tmp) / "project"
@@ -20,7 +22,13 @@ def readme() -> str:
         os.chdir(copy)
         try:
             done = Path(proc_nbs(str(copy / "nbs"), n_workers=0, force=True))
-            text, _ = MarkdownExporter().from_filename(str(done / "index.ipynb"))
+            notebook = nbformat.read(done / "index.ipynb", as_version=4)
+            for cell in notebook.cells:
+                if ECHO_OFF in cell.source: cell.metadata["tags"] = ["no-source"]
+            hide = TagRemovePreprocessor(remove_input_tags={"no-source"}, enabled=True)
+            exporter = MarkdownExporter()
+            exporter.register_preprocessor(hide, enabled=True)
+            text, _ = exporter.from_notebook_node(notebook)
         finally:
             os.chdir(here)
     head = re.match(r"\A---\n(.*?)\n---\n", text, flags=re.S)          # nbdev moves title and summary into front matter

@@ -24,6 +24,17 @@ def test_readme_is_index():
     assert (ROOT / "README.md").read_text() == readme(), "README.md is not what nbs/index.ipynb says; run `make notebooks`"
 
 
+def test_readme_tables_are_the_measured_ones(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    cells = json.loads((ROOT / "nbs" / "index.ipynb").read_text())["cells"]
+    cell, = (c for c in cells if c["cell_type"] == "code" and "echo: false" in c["source"][0])
+    scope = {}
+    *lines, last = "".join(cell["source"]).rsplit("\n", 1)
+    exec("\n".join(lines), scope)
+    now = eval(last, scope).data
+    assert now == "".join(cell["outputs"][0]["data"]["text/markdown"]), "figures/*/metrics.json changed; run nbs/index.ipynb again, then `make notebooks`"
+
+
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda p: str(p.relative_to(ROOT)))
 def test_notebook_is_fit_to_read(file):
     text = file.read_text()

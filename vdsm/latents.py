@@ -43,6 +43,7 @@ def unroll(
     for h in vdsm.guide.states(d, n_frames).unbind(1):
         loc, scale = vdsm.guide.combiner(z, h)
         z = loc + scale*torch.randn_like(scale) if sample else loc
+        for flow in vdsm.guide.flows: z = flow(z)
         out.append((z, scale))
     return Gaussian(*(torch.stack(v, 1) for v in zip(*out)))
 
@@ -58,7 +59,7 @@ def infer(
     d = Gaussian(*vdsm.guide.dynamics(features))
     return Codes(Gaussian(*vdsm.guide.static(features)), d, unroll(vdsm, d.sample() if sample else d.mean, x.shape[1], sample))
 
-# %% ../nbs/latents/00_latents.ipynb #cell10
+# %% ../nbs/latents/00_latents.ipynb #cell12
 @torch.no_grad()
 def infer_frames(
     vdsm: VDSM,
@@ -68,7 +69,7 @@ def infer_frames(
     features = vdsm.encoder(on_device(vdsm, frames))
     return Gaussian(*vdsm.frame_guide.static(features)), Gaussian(*vdsm.frame_guide.pose(features))
 
-# %% ../nbs/latents/00_latents.ipynb #cell12
+# %% ../nbs/latents/00_latents.ipynb #cell14
 @torch.no_grad()
 def decode(
     vdsm: VDSM,
@@ -84,7 +85,7 @@ def reconstruct(vdsm: VDSM, clips: Tensor) -> Tensor: # clips [B,T,C,64,64]
     codes = infer(vdsm, clips)
     return decode(vdsm, codes.s.mean, codes.z.mean)
 
-# %% ../nbs/latents/00_latents.ipynb #cell15
+# %% ../nbs/latents/00_latents.ipynb #cell17
 @torch.no_grad()
 def roll_out(
     vdsm: VDSM,
@@ -122,7 +123,7 @@ def go_on(
         x = torch.cat([x, decode(vdsm, s, unroll(vdsm, d, seen.shape[1] + AHEAD).mean[:, seen.shape[1]:])], 1)
     return x[:, T:T + n_frames]
 
-# %% ../nbs/latents/00_latents.ipynb #cell18
+# %% ../nbs/latents/00_latents.ipynb #cell20
 def swap(
     vdsm: VDSM,
     clips: Tensor, # [B,T,C,64,64]
@@ -149,7 +150,7 @@ def swap_matrix(
     "Every identity with every action."
     return torch.stack([swap(vdsm, actions, who[None], 'identity', by) for who in identities])
 
-# %% ../nbs/latents/00_latents.ipynb #cell21
+# %% ../nbs/latents/00_latents.ipynb #cell23
 @torch.no_grad()
 def sample_prior(
     vdsm: VDSM,
@@ -161,7 +162,7 @@ def sample_prior(
     s, d, z1 = c.s_scale*randn(n, c.n_experts), randn(n, c.d_dim), randn(n, c.z_dim)
     return decode(vdsm, s, torch.cat([z1[:, None], roll_out(vdsm, z1, d, n_frames - 1, sample=True)], 1))
 
-# %% ../nbs/latents/00_latents.ipynb #cell24
+# %% ../nbs/latents/00_latents.ipynb #cell26
 @torch.no_grad()
 def traverse(
     vdsm: VDSM,
