@@ -11,6 +11,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 reproduce: .venv/ready
+	@test -f nbs/figures/$(DATASET).ipynb || { echo "unknown DATASET=$(DATASET); choose one of: $(notdir $(basename $(wildcard nbs/figures/*.ipynb)))"; exit 1; }
 	@mkdir -p figures/$(DATASET)
 	papermill nbs/figures/$(DATASET).ipynb figures/$(DATASET)/$(DATASET).ipynb -p preset $(PRESET) -p seed $(SEED) --no-progress-bar
 
