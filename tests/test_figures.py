@@ -22,6 +22,7 @@ def test_notebook_reruns(name, tmp_path):
     report = json.loads((out / "metrics.json").read_text())
     assert {"dataset", "preset", "seed", "split", "train_clips", "test_clips", "versions", "device", "train_seconds"} <= report["run"].keys()
     assert set(METRICS[name]) <= report["metrics"].keys()
+    if name != "pendulum": return                           # once is enough where probing takes a minute
     trained = (tmp_path / "run" / "final" / "weights.safetensors").stat().st_mtime_ns
     run()                                                   # a finished run is loaded, and gives the same figures
     assert (tmp_path / "run" / "final" / "weights.safetensors").stat().st_mtime_ns == trained
