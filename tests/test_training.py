@@ -110,7 +110,8 @@ def test_a_nan_step_is_not_applied_and_the_run_goes_on(tmp_path, data, monkeypat
     assert "step 3 of stage 1" in said and "not applied" in said and "stage1-000002" in said and "0.5 of the learning rate" in said
     assert all(p.isfinite().all() for p in vdsm.parameters())
     rates = {(r["stage"], r["step"]): r["lr"] for r in read_history(tmp_path)}
-    assert rates[1, 3] == pytest.approx(.5 * SMOKE.stage1.lr) and rates[1, 0] == pytest.approx(SMOKE.stage1.lr)
+    planned = lambda step: SMOKE.stage1.lr * SMOKE.stage1.lr_factor(step / SMOKE.stage1.steps)
+    assert rates[1, 3] == pytest.approx(.5 * planned(3)) and rates[1, 0] == pytest.approx(planned(0))
 
 
 def test_nan_for_ever_ends_in_a_sentence_and_loses_nothing(tmp_path, data, monkeypatch):
