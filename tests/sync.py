@@ -24,6 +24,7 @@ def readme() -> str:
             done = Path(proc_nbs(str(copy / "nbs"), n_workers=0, force=True))
             notebook = nbformat.read(done / "index.ipynb", as_version=4)
             for cell in notebook.cells:
+                cell.source = cell.source.removeprefix("#| eval: false\n")
                 if ECHO_OFF in cell.source: cell.metadata["tags"] = ["no-source"]
             hide = TagRemovePreprocessor(remove_input_tags={"no-source"}, enabled=True)
             exporter = MarkdownExporter()

@@ -24,6 +24,13 @@ def test_readme_is_index():
     assert (ROOT / "README.md").read_text() == readme(), "README.md is not what nbs/index.ipynb says; run `make notebooks`"
 
 
+def test_readme_has_every_section_of_the_index():
+    cells = json.loads((ROOT / "nbs" / "index.ipynb").read_text())["cells"]
+    titles = [line for c in cells if c["cell_type"] == "markdown" for line in "".join(c["source"]).splitlines() if line.startswith("## ")]
+    text = (ROOT / "README.md").read_text()
+    assert "## Two commands" in titles and not [t for t in titles if t not in text]
+
+
 def test_readme_tables_are_the_measured_ones(monkeypatch):
     monkeypatch.chdir(ROOT)
     cells = json.loads((ROOT / "nbs" / "index.ipynb").read_text())["cells"]
