@@ -10,6 +10,7 @@ __all__ = ['GAUSSIAN_SCALE', 'SHARPEST', 'VDSMConfig', 'Lambdas', 'normal', 'sam
 # %% ../../nbs/model/03_vdsm.ipynb #cell03
 import pyro, pyro.distributions as dist, torch
 from dataclasses import dataclass
+from fastcore.basics import patch
 from typing import NamedTuple
 from pyro.distributions.transforms import affine_autoregressive
 from pyro.infer import TraceMeanField_ELBO
@@ -206,7 +207,7 @@ class AnnealedELBO(TraceMeanField_ELBO):
             terms['multi_step'], surrogate = extra.detach(), surrogate + nodes[0]['scale']*extra
         return loss, surrogate
 
-# %% ../../nbs/model/03_vdsm.ipynb #cell26
+# %% ../../nbs/model/03_vdsm.ipynb #vdsm
 class VDSM(nn.Module):
     "All networks of VDSM, and the model and guide of both stages."
     def __init__(self, config: VDSMConfig=VDSMConfig()):
@@ -229,34 +230,41 @@ class VDSM(nn.Module):
     @property
     def device(self) -> torch.device: return self.decoder.inverse_temperature.device
 
-    @torch.no_grad()
-    def start_at(self,
-        x: Tensor, # frames of some individuals [B,T,C,64,64]
-    ) -> 'VDSM': # self
-        "Fit what training starts from to some data: the colour of the first pictures, and the spread of s."
-        self.decoder.start_at(x.mean((0, 1, 3, 4)))
-        self.guide.static.head.start_at(self.guide.static.embed(self.encoder(x)).mean(1))
-        return self
+# %% ../../nbs/model/03_vdsm.ipynb #start
+@patch
+@torch.no_grad()
+def start_at(self: VDSM,
+    x: Tensor, # frames of some individuals [B,T,C,64,64]
+) -> 'VDSM': # self
+    "Fit what training starts from to some data: the colour of the first pictures, and the spread of s."
+    self.decoder.start_at(x.mean((0, 1, 3, 4)))
+    self.guide.static.head.start_at(self.guide.static.embed(self.encoder(x)).mean(1))
+    return self
 
-    def freeze_for(self, stage: int):
-        "Leave on only the gradients of what the stage trains: 1, encoder, decoder and the layers of s and z; 2, the networks of time and the last layers before s and z."
-        one = [self.encoder, self.decoder, self.frame_guide.static, self.frame_guide.pose]
-        two = [self.guide.encoder, self.guide.decoder, self.guide.combiner, self.guide.flows, self.transition, self.guide.static.head, self.guide.embed]
-        self.requires_grad_(False)
-        for m in (one if stage == 1 else two): m.requires_grad_(True)
-        return self
+# %% ../../nbs/model/03_vdsm.ipynb #freeze
+@patch
+def freeze_for(self: VDSM, stage: int):
+    "Leave on only the gradients of what the stage trains: 1, encoder, decoder and the layers of s and z; 2, the networks of time and the last layers before s and z."
+    one = [self.encoder, self.decoder, self.frame_guide.static, self.frame_guide.pose]
+    two = [self.guide.encoder, self.guide.decoder, self.guide.combiner, self.guide.flows, self.transition, self.guide.static.head, self.guide.embed]
+    self.requires_grad_(False)
+    for m in (one if stage == 1 else two): m.requires_grad_(True)
+    return self
 
-    @torch.no_grad()
-    def pseudo_poses(self, features: Tensor) -> tuple[Tensor, Tensor]: # m and noise [...,z]
-        "Pseudo-observations of the pose, by the head that stage 1 trained."
-        return pseudo_observations(*self.frame_guide.pose(features))
+# %% ../../nbs/model/03_vdsm.ipynb #elbo
+@patch
+@torch.no_grad()
+def pseudo_poses(self: VDSM, features: Tensor) -> tuple[Tensor, Tensor]: # m and noise [...,z]
+    "Pseudo-observations of the pose, by the head that stage 1 trained."
+    return pseudo_observations(*self.frame_guide.pose(features))
 
-    def elbo(self,
-        stage: int, # 1 or 2
-        horizon: int=1, # of the multi-step KL, stage 2
-        pseudo: bool=False, # explain pseudo-observations, stage 2
-    ) -> nn.Module: # call it with the arguments of the stage's model
-        "The loss of a stage, as a module."
-        if horizon > 1 and self.config.iaf: raise ValueError("the multi-step KL needs a Gaussian posterior of z; set iaf=0 or horizon=1.")
-        if stage == 1: return AnnealedELBO()(self.frame_model, self.frame_guide)
-        return AnnealedELBO(horizon, self.transition)(self.pose_model if pseudo else self.model, self.guide)
+@patch
+def elbo(self: VDSM,
+    stage: int, # 1 or 2
+    horizon: int=1, # of the multi-step KL, stage 2
+    pseudo: bool=False, # explain pseudo-observations, stage 2
+) -> nn.Module: # call it with the arguments of the stage's model
+    "The loss of a stage, as a module."
+    if horizon > 1 and self.config.iaf: raise ValueError("the multi-step KL needs a Gaussian posterior of z; set iaf=0 or horizon=1.")
+    if stage == 1: return AnnealedELBO()(self.frame_model, self.frame_guide)
+    return AnnealedELBO(horizon, self.transition)(self.pose_model if pseudo else self.model, self.guide)
