@@ -6,7 +6,7 @@ import pytest, torch
 from safetensors.torch import load_file
 from vdsm.data.pendulum import Pendulum
 from vdsm.data.sequences import ArraySequences
-from vdsm.train.checkpoint import checkpoints, load_checkpoint
+from vdsm.train.checkpoint import AFTER_STAGE_1, checkpoints, load_checkpoint
 from vdsm.train.presets import get_preset
 from vdsm.train.two_stage import RETRIES, Run, StageTrainer, read_history, train
 
@@ -33,7 +33,7 @@ def data(): return Pendulum(n_clips=28)
 def weights(folder): return load_file(str(Path(folder) / "final" / "weights.safetensors"))
 
 
-@pytest.mark.parametrize("killed_at", ["step 1 3", "step 1 5", "step 2 4"])
+@pytest.mark.parametrize("killed_at", ["step 1 3", "step 1 5", "step 2 3", "step 2 5"])
 def test_killed_and_resumed_is_the_same_run(tmp_path, data, killed_at):
     train(data, SMOKE, tmp_path / "straight", log_every=1)
     child = subprocess.Popen([sys.executable, "-c", TRAIN, str(tmp_path / "killed")], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -56,7 +56,7 @@ def test_seeds_differ_and_finished_runs_load(tmp_path, data):
     assert (tmp_path / "a" / "final" / "weights.safetensors").stat().st_mtime_ns == written
     assert all(torch.equal(p, q) for p, q in zip(first.parameters(), again.parameters()))
     assert any(not torch.equal(p, q) for p, q in zip(first.parameters(), other.parameters()))
-    assert checkpoints(tmp_path / "a") == []
+    assert [p.name for p in checkpoints(tmp_path / "a")] == [AFTER_STAGE_1]
 
 
 def test_stage_two_moves_only_what_it_trains(tmp_path, data):
@@ -71,6 +71,19 @@ def test_a_folder_of_another_run_is_refused(tmp_path, data):
     with pytest.raises(ValueError, match="differs in seed"): train(data, SMOKE, tmp_path, seed=1)
     with pytest.raises(ValueError, match=r"differs in preset \(stage1\)"): train(data, replace(SMOKE, stage1=replace(SMOKE.stage1, batch=3)), tmp_path)
     assert weights(tmp_path)
+
+
+def test_another_stage_two_starts_from_the_same_stage_one(tmp_path, data):
+    train(data, SMOKE, tmp_path / "a")
+    longer = replace(SMOKE, stage2=replace(SMOKE.stage2, steps=8))
+    train(data, longer, tmp_path / "b", after=tmp_path / "a", log_every=1)
+    assert [(r["stage"], r["step"]) for r in read_history(tmp_path / "b")] == [(2, i) for i in range(8)]
+    a, b = (load_file(str(tmp_path / run / "final" / "weights.safetensors")) for run in "ab")
+    same = lambda prefix: all(torch.equal(a[k], b[k]) for k in a if k.startswith(prefix))
+    assert same("frame_guide.encoder") and same("frame_model.decoder") and not same("model.transition")
+    with pytest.raises(FileNotFoundError, match="no checkpoint in"): train(data, SMOKE, tmp_path / "c", after=tmp_path / "nowhere")
+    with pytest.raises(ValueError, match=r"differs in preset \(stage1\)"):
+        train(data, replace(SMOKE, stage1=replace(SMOKE.stage1, batch=3)), tmp_path / "d", after=tmp_path / "a")
 
 
 def test_damaged_checkpoint_is_named_and_the_one_before_serves(tmp_path, data, monkeypatch):

@@ -11,7 +11,7 @@ from torch import nn, Tensor
 from .encoder import Embedding, GaussianHead
 
 # %% ../../nbs/model/02_dynamics.ipynb #cell05
-def remembering(lstm: nn.LSTM) -> nn.LSTM: # the same, initialised
+def remembering(lstm: nn.LSTM|nn.LSTMCell) -> nn.LSTM|nn.LSTMCell: # the same, initialised
     "Orthogonal recurrent matrices, forget gates that start open."
     H = lstm.hidden_size
     for name, p in lstm.named_parameters():
@@ -39,18 +39,18 @@ class DynamicsDecoder(nn.Module):
     "LSTM that unrolls d into one hidden state a frame."
     def __init__(self, d_dim: int, hidden: int, layers: int):
         super().__init__()
-        self.lstm = remembering(nn.LSTM(hidden, hidden, layers, batch_first=True))
+        self.cells = nn.ModuleList(remembering(nn.LSTMCell(hidden, hidden)) for _ in range(layers))
         self.h0, self.c0 = nn.Linear(d_dim, layers*hidden), nn.Linear(d_dim, layers*hidden)
     def forward(self,
         d: Tensor, # [B,d]
         n_frames: int, # how many states
     ) -> Tensor: # h-bar [B,n_frames,hidden]
-        L, H = self.lstm.num_layers, self.lstm.hidden_size
-        h, c = (f(d).view(-1, L, H).transpose(0, 1).contiguous() for f in (self.h0, self.c0))
-        out = [h[-1][:, None]*0]
+        states = list(zip(*(f(d).chunk(len(self.cells), -1) for f in (self.h0, self.c0))))
+        y, out = torch.zeros_like(states[0][0]), []
         for _ in range(n_frames):
-            y, (h, c) = self.lstm(out[-1], (h, c)); out.append(y)
-        return torch.cat(out[1:], 1)
+            for i, cell in enumerate(self.cells): states[i] = cell(y, states[i]); y = states[i][0]
+            out.append(y)
+        return torch.stack(out, 1)
 
 # %% ../../nbs/model/02_dynamics.ipynb #cell11
 class Combiner(nn.Module):

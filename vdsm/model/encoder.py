@@ -43,7 +43,7 @@ class Encoder(nn.Module):
         x: Tensor, # frames [...,C,64,64] in [0,1]
     ) -> Tensor: # features [...,n_features]
         h = x.flatten(0, -4).contiguous(memory_format=torch.channels_last)
-        for conv in self.convs: h = F.leaky_relu(conv(h), SLOPE)
+        for conv in self.convs: h = F.leaky_relu(conv(h), SLOPE, inplace=True)
         return h.flatten(1).view(*x.shape[:-3], -1)
 
 # %% ../../nbs/model/00_encoder.ipynb #cell14

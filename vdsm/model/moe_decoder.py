@@ -78,7 +78,7 @@ class MoEDecoder(nn.Module):
         (B, T, _), mix = z.shape, self.mixture(s) if mix is None else mix
         h = self.first(torch.cat([self.n_experts*s[:, None].expand(B, T, -1), z], -1), mix)
         h = h.transpose(0, 1).reshape(T, B*self.channels[0], 4, 4)
-        for conv in self.convs: h = conv(F.leaky_relu(h, SLOPE), mix)
+        for conv in self.convs: h = conv(F.leaky_relu(h, SLOPE, inplace=True), mix)
         return h.view(T, B, -1, *h.shape[-2:]).transpose(0, 1)
 
 # %% ../../nbs/model/01_moe_decoder.ipynb #cell10
@@ -90,7 +90,7 @@ def decode_in_a_loop(
     "The plain form of `decoder(s, z)`: one individual after the other. For comparison only."
     out = []
     for s_n, z_n, mix in zip(s, z, decoder.mixture(s)):
-        layers = [(torch.einsum('k,kio->io', mix, l.weight), mix @ l.bias) for l in (decoder.first, *decoder.convs)]
+        layers = [((mix[:, None, None]*l.weight).sum(0), mix @ l.bias) for l in (decoder.first, *decoder.convs)]
         h = F.linear(torch.cat([len(s_n)*s_n.expand(len(z_n), -1), z_n], -1), layers[0][0].T, layers[0][1])
         h = h.view(len(z_n), -1, 4, 4)
         for w, b in layers[1:]: h = F.conv_transpose2d(F.leaky_relu(h, SLOPE), w.view(h.shape[1], -1, 4, 4), b, stride=2, padding=1)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['GAUSSIAN_SCALE', 'SHARPEST', 'VDSMConfig', 'Lambdas', 'normal', 'sample', 'frame_likelihood', 'FrameModel',
-           'FrameGuide', 'SequenceModel', 'PoseModel', 'pseudo_observations', 'SequenceGuide', 'multi_step_kl',
+           'FrameGuide', 'SequenceModel', 'Pseudo', 'pseudo_observations', 'SequenceGuide', 'multi_step_kl',
            'AnnealedELBO', 'VDSM']
 
 # %% ../../nbs/model/03_vdsm.ipynb #cell03
@@ -108,38 +108,45 @@ class SequenceModel(nn.Module):
         super().__init__()
         self.config, self.decoder, self.transition = config, decoder, transition
     def forward(self,
-        x: Tensor, # frames to explain [B,S,C,64,64]
+        x: Tensor|None, # frames to explain [B,S,C,64,64]
         features: Tensor, # of the encoder [B,T',F], T' <= T: the frames that the guide may see
         lam: Lambdas,
         at: Tensor|None=None, # which frames `x` are, of the clip's T [S]; default all
         n_frames: int|None=None, # T, the length of the clip; default S
-        noise: Tensor|None=None, # of pseudo-observations, see `PoseModel`
+        who: Tensor|None=None, # features to infer s from [B,K,F]; default `features`
+        pseudo: 'Pseudo|None'=None, # what to explain in place of `x`
     ):
-        c, B, T = self.config, len(x), n_frames or x.shape[1]
+        c, B, T = self.config, len(features), n_frames or x.shape[1]
         with pyro.plate('individuals', B):
-            s = sample('s', normal(x.new_zeros(B, c.n_experts), c.s_scale), lam.s)
-            d = sample('d', normal(x.new_zeros(B, c.d_dim), 1.), lam.d)
-            z = [sample('z_1', normal(x.new_zeros(B, c.z_dim), 1.), lam.z)]
+            s = sample('s', normal(features.new_zeros(B, c.n_experts), c.s_scale), lam.s)
+            d = sample('d', normal(features.new_zeros(B, c.d_dim), 1.), lam.d)
+            z = [sample('z_1', normal(features.new_zeros(B, c.z_dim), 1.), lam.z)]
             for t in range(2, T + 1): z.append(sample(f'z_{t}', normal(*self.transition(z[-1], d)), lam.z))
-            z = torch.stack(z, 1)
-            with pyro.poutine.scale(scale=T/x.shape[1]): pyro.sample('x', self.likelihood(s, z if at is None else z[:, at], noise), obs=x)
-    def likelihood(self, s: Tensor, z: Tensor, noise: Tensor|None) -> dist.Distribution: # p(x | s, z)
-        return frame_likelihood(self.decoder(s, z), self.config.likelihood, 4)
+            if pseudo:
+                pyro.sample('x_s', dist.Normal(s, pseudo.s_noise).to_event(1), obs=pseudo.s)
+                pyro.sample('x_z', dist.Normal(torch.stack(z, 1), pseudo.z_noise).to_event(2), obs=pseudo.z)
+            else:
+                z = torch.stack(z if at is None else [z[t] for t in at.tolist()], 1)
+                with pyro.poutine.scale(scale=T/x.shape[1]): pyro.sample('x', frame_likelihood(self.decoder(s, z), c.likelihood, 4), obs=x)
 
 # %% ../../nbs/model/03_vdsm.ipynb #cell17
-class PoseModel(SequenceModel):
-    "p(m, s, d, z): the same prior, observed through stage 1's encoder in place of pixels."
-    def likelihood(self, s, z, noise): return dist.Normal(z, noise).to_event(2)
+class Pseudo(NamedTuple):
+    "Gaussian observations of s and z in the place of pixels."
+    s: Tensor        # [B,Ns]
+    s_noise: Tensor  # its standard deviation
+    z: Tensor        # [B,T,z]
+    z_noise: Tensor
 
-SHARPEST = .1 # smallest scale of q_1 that is taken at its word
+SHARPEST = .1 # smallest scale of q_1 that is taken at its word, in units of the prior
 
 def pseudo_observations(
-    loc: Tensor, scale: Tensor, # of q_1(z | x), any shape
+    loc: Tensor, scale: Tensor, # of q_1, any shape
+    unit: float=1., # standard deviation of the prior
 ) -> tuple[Tensor, Tensor]: # m and its standard deviation
-    "The Gaussian observation of z that turns the prior N(0,1) into N(loc, scale)."
-    scale = scale.clamp(min=SHARPEST)
+    "The Gaussian observation that turns the prior N(0, unit^2) into N(loc, scale^2)."
+    scale = (scale/unit).clamp(min=SHARPEST)
     precision = (scale**-2 - 1).clamp(min=.01)
-    return loc*scale**-2/precision, precision**-.5
+    return loc*scale**-2/precision, unit*precision**-.5
 
 # %% ../../nbs/model/03_vdsm.ipynb #cell21
 class SequenceGuide(nn.Module):
@@ -159,11 +166,12 @@ class SequenceGuide(nn.Module):
         return dist.TransformedDistribution(fn, list(self.flows)) if self.flows else fn
     def states(self, d: Tensor, n_frames: int) -> Tensor: # h-hat of every frame [B,n_frames,hidden]
         return self.combiner.states(self.decoder(d, n_frames), d)
-    def forward(self, x: Tensor, features: Tensor, lam: Lambdas, at: Tensor|None=None, n_frames: int|None=None, noise: Tensor|None=None):
-        with pyro.plate('individuals', len(x)):
-            sample('s', normal(*self.static(features)), lam.s)
+    def forward(self, x: Tensor|None, features: Tensor, lam: Lambdas, at: Tensor|None=None, n_frames: int|None=None,
+                who: Tensor|None=None, pseudo: Pseudo|None=None): # as `SequenceModel`
+        with pyro.plate('individuals', len(features)):
+            sample('s', normal(*self.static(features if who is None else who)), lam.s)
             d = sample('d', normal(*self.dynamics(features)), lam.d)
-            z = self.combiner.z0.expand(len(x), -1)
+            z = self.combiner.z0.expand(len(features), -1)
             for t, h in enumerate(self.states(d, n_frames or x.shape[1]).unbind(1), 1): z = sample(f'z_{t}', self.pose(z, h), lam.z)
 
 # %% ../../nbs/model/03_vdsm.ipynb #cell23
@@ -194,7 +202,7 @@ class AnnealedELBO(TraceMeanField_ELBO):
 
     def _differentiable_loss_particle(self, model_trace, guide_trace):
         loss, surrogate = super()._differentiable_loss_particle(model_trace, guide_trace)
-        self.terms = terms = {'x': -model_trace.nodes['x']['log_prob_sum'].detach()}
+        self.terms = terms = {k: -v['log_prob_sum'].detach() for k, v in model_trace.nodes.items() if k[0] == 'x'}
         for name, site in guide_trace.nodes.items():
             if name[0] not in 'sdz': continue                          # plates and bookkeeping
             try: kl = kl_divergence(site['fn'], model_trace.nodes[name]['fn']).sum().detach()
@@ -219,7 +227,7 @@ class VDSM(nn.Module):
         decoder = MoEDecoder(c.n_experts, c.z_dim, c.decoder, c.channels)
         self.frame_model, self.frame_guide = FrameModel(c, decoder), FrameGuide(encoder, static, pose)
         transition = GatedTransition(c.z_dim, c.d_dim, c.hidden)
-        self.model, self.pose_model = SequenceModel(c, decoder, transition), PoseModel(c, decoder, transition)
+        self.model = SequenceModel(c, decoder, transition)
         self.guide = SequenceGuide(c, static, pose.embed)
     @property
     def encoder(self) -> Encoder: return self.frame_guide.encoder
@@ -246,25 +254,18 @@ def start_at(self: VDSM,
 def freeze_for(self: VDSM, stage: int):
     "Leave on only the gradients of what the stage trains: 1, encoder, decoder and the layers of s and z; 2, the networks of time and the last layers before s and z."
     one = [self.encoder, self.decoder, self.frame_guide.static, self.frame_guide.pose]
-    two = [self.guide.encoder, self.guide.decoder, self.guide.combiner, self.guide.flows, self.transition, self.guide.static.head, self.guide.embed]
+    two = [self.guide.encoder, self.guide.decoder, self.guide.combiner, self.guide.flows, self.transition, self.guide.static, self.guide.embed]
     self.requires_grad_(False)
     for m in (one if stage == 1 else two): m.requires_grad_(True)
     return self
 
 # %% ../../nbs/model/03_vdsm.ipynb #elbo
 @patch
-@torch.no_grad()
-def pseudo_poses(self: VDSM, features: Tensor) -> tuple[Tensor, Tensor]: # m and noise [...,z]
-    "Pseudo-observations of the pose, by the head that stage 1 trained."
-    return pseudo_observations(*self.frame_guide.pose(features))
-
-@patch
 def elbo(self: VDSM,
     stage: int, # 1 or 2
     horizon: int=1, # of the multi-step KL, stage 2
-    pseudo: bool=False, # explain pseudo-observations, stage 2
 ) -> nn.Module: # call it with the arguments of the stage's model
     "The loss of a stage, as a module."
     if horizon > 1 and self.config.iaf: raise ValueError("the multi-step KL needs a Gaussian posterior of z; set iaf=0 or horizon=1.")
     if stage == 1: return AnnealedELBO()(self.frame_model, self.frame_guide)
-    return AnnealedELBO(horizon, self.transition)(self.pose_model if pseudo else self.model, self.guide)
+    return AnnealedELBO(horizon, self.transition)(self.model, self.guide)

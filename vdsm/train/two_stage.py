@@ -4,19 +4,19 @@
 
 # %% auto #0
 __all__ = ['RETRIES', 'seed_step', 'frame_batch', 'encode_all', 'clip_batch', 'Progress', 'History', 'read_history', 'plain',
-           'Run', 'StageTrainer', 'train_stage', 'train', 'go_back']
+           'Run', 'StageTrainer', 'train_stage', 'train', 'take_over', 'go_back']
 
 # %% ../../nbs/train/03_two_stage.ipynb #cell03
-import json, numpy as np, os, pyro, sys, time, torch
+import json, numpy as np, os, pyro, shutil, sys, time, torch
 from dataclasses import asdict, replace
 from pathlib import Path
 from lightning_fabric import Fabric
 from tqdm import tqdm
 from torch import Tensor, Generator
 from torch.utils.tensorboard import SummaryWriter
-from ..data.sequences import Sequences, check_clips, clip_windows, individual_frames
-from ..model.vdsm import VDSM, Lambdas
-from .checkpoint import checkpoints, load_optimizer, load_weights, prune_checkpoints, read_config, save_checkpoint, unpack_optimizer
+from ..data.sequences import Sequences, check_clips, clip_windows, frames_of, individual_frames
+from ..model.vdsm import VDSM, Lambdas, Pseudo, pseudo_observations
+from .checkpoint import AFTER_STAGE_1, checkpoints, load_checkpoint, load_optimizer, load_weights, prune_checkpoints, read_config, save_checkpoint, unpack_optimizer
 from .presets import Preset, Stage
 
 # %% ../../nbs/train/03_two_stage.ipynb #cell05
@@ -34,32 +34,39 @@ def frame_batch(data: Sequences, stage: Stage, rng: Generator) -> tuple[dict, in
 
 # %% ../../nbs/train/03_two_stage.ipynb #cell10
 @torch.no_grad()
-def encode_all(vdsm: VDSM, data: Sequences, chunk: int=64) -> tuple[Tensor, Tensor, Tensor]: # features [N,T,F], pose and its noise [N,T,z], on the CPU
-    "Features and pseudo-observed poses of every frame of a data set."
-    parts = []
+def encode_all(
+    vdsm: VDSM, # at the end of stage 1
+    data: Sequences,
+    chunk: int=64, # clips at a time
+) -> tuple[Tensor, Pseudo]: # features [N,T,F] and pseudo-observations, on the CPU
+    "What stage 1 says of every clip of a data set."
+    static, parts = vdsm.guide.static, []
     for i in range(0, len(data), chunk):
         features = vdsm.encoder(check_clips(data.clips(range(i, min(i + chunk, len(data)))), f'{data.name}, clips {i} on').to(vdsm.device))
-        parts.append([v.cpu() for v in (features, *vdsm.pseudo_poses(features))])
-    return tuple(map(torch.cat, zip(*parts)))
+        parts.append([v.cpu() for v in (features, static.embed(features).mean(1), *pseudo_observations(*vdsm.frame_guide.pose(features)))])
+    features, embedded, *z = map(torch.cat, zip(*parts))
+    of_all = torch.zeros(len(data.clip_counts), embedded.shape[1]).index_add_(0, data.who, embedded)/data.clip_counts[:, None]
+    s = [v.cpu()[data.who] for v in pseudo_observations(*static.head(of_all.to(vdsm.device)), static.head.unit)]
+    return features, Pseudo(*s, *z)
 
 def clip_batch(
     data: Sequences,
-    encoded: tuple[Tensor, Tensor, Tensor], # from `encode_all`
+    encoded: tuple[Tensor, Pseudo], # from `encode_all`
     stage: Stage,
     rng: Generator,
-    pseudo: bool, # explain pseudo-observed poses, not pixels
+    pseudo: bool, # explain pseudo-observations, not pixels
 ) -> tuple[dict, int]: # arguments of the stage-2 model, frames
     "What stage 2 explains in a step, and the features from which: windows of random clips."
     draw = lambda low, high: int(torch.randint(min(low, high), high + 1, (), generator=rng))
-    T = draw(*stage.frames)
+    T, (features, seen_as) = draw(*stage.frames), encoded
     clips, times = clip_windows(data, stage.pseudo_batch if pseudo else stage.batch, T, rng)
     seen = draw(stage.context or T, T)
-    features, pose, noise = (v[clips, times] for v in encoded)
-    batch = dict(features=features[:, :seen], n_frames=T)
-    if pseudo: return batch | dict(x=pose, noise=noise), len(clips)*T
+    batch = dict(features=features[clips, times][:, :seen], n_frames=T)
+    if pseudo: return batch | dict(x=None, pseudo=Pseudo(*(v[clips[:, 0]] for v in seen_as[:2]), *(v[clips, times] for v in seen_as[2:]))), len(clips)*T
+    another, _ = frames_of(data, data.who[clips[:, 0]], 1, rng)
     at = torch.randperm(T, generator=rng)[:stage.decoded or T].sort().values
     x = data.frames(clips[:, at], times[:, at])
-    return batch | dict(x=check_clips(x, f'a batch of {data.name}'), at=at), len(clips)*T
+    return batch | dict(x=check_clips(x, f'a batch of {data.name}'), at=at, who=features[another, times[:, :seen]]), len(clips)*T
 
 # %% ../../nbs/train/03_two_stage.ipynb #cell12
 class Progress:
@@ -123,7 +130,7 @@ class Run:
         "Take weights and place from a checkpoint; a `ValueError` if it is of another run."
         there, here = read_config(path), self.about()
         differ = [k for k in ('dataset', 'clips', 'n_frames', 'seed') if there.get(k) != here[k]]
-        done = ('model', 'stage1', 'stage2')[:1 + there['stage']]                # what lies ahead may still change
+        done = ('model', 'stage1', 'stage2')[:there['stage'] + (there['step'] > 0)]  # what lies ahead may still change
         differ += [f'preset ({k})' for k in done if there['preset'].get(k) != here['preset'][k]]
         if differ: raise ValueError(f"{self.folder} holds a run that differs in {', '.join(differ)}; go on with the same settings, or choose another folder.")
         load_weights(self.vdsm, path)
@@ -136,16 +143,15 @@ class StageTrainer:
         self.run, self.number, fabric = run, run.stage, run.fabric
         self.stage = getattr(run.preset, f'stage{run.stage}')
         run.vdsm.train().freeze_for(run.stage)
-        self.encoded = encode_all(run.vdsm, run.data) if run.stage == 2 else None
+        self.encoded = encode_all(load_checkpoint(run.folder/AFTER_STAGE_1, fabric.device), run.data) if run.stage == 2 else None
         self.parameters = [p for p in run.vdsm.parameters() if p.requires_grad]
-        self.optimizer = fabric.setup_optimizers(torch.optim.Adam(self.parameters, lr=self.stage.lr))
+        self.optimizer = fabric.setup_optimizers(torch.optim.Adam(self.parameters, lr=self.stage.lr, fused=True))
         if resume: unpack_optimizer(self.optimizer.optimizer, load_optimizer(resume, fabric.device))
         self.elbos = {}
 
-    def elbo(self, **which): # the loss module, wrapped by Fabric once
-        key = tuple(which.values())
-        if key not in self.elbos: self.elbos[key] = self.run.fabric.setup_module(self.run.vdsm.elbo(self.number, **which))
-        return self.elbos[key]
+    def elbo(self, horizon: int): # the loss module, wrapped by Fabric once
+        if horizon not in self.elbos: self.elbos[horizon] = self.run.fabric.setup_module(self.run.vdsm.elbo(self.number, horizon))
+        return self.elbos[horizon]
 
     def __call__(self) -> dict|None: # what to log; None if the loss or its gradient is not finite
         "One step."
@@ -158,7 +164,7 @@ class StageTrainer:
         for group in self.optimizer.param_groups: group['lr'] = lr = stage.lr*stage.lr_factor(u)*.5**run.retries
         rng = seed_step(run.seed, self.number, run.step, run.retries, run.fabric.global_rank)
         batch, n = frame_batch(run.data, stage, rng) if self.number == 1 else clip_batch(run.data, self.encoded, stage, rng, pseudo)
-        elbo = self.elbo(horizon=horizon, pseudo=pseudo)
+        elbo = self.elbo(horizon)
         loss = elbo(**run.fabric.to_device(batch), lam=lam)/n
         self.optimizer.zero_grad()
         run.fabric.backward(loss)
@@ -201,6 +207,7 @@ def train(
     seed: int=0, # of weights and of every step
     fabric: Fabric|None=None, # device, precision, processes; default: one process, the GPU if there is one
     log_every: int=20, # steps between records
+    after: Path|None=None, # folder of a run whose stage 1 to take over
 ) -> VDSM: # trained, in evaluation mode
     "Train VDSM in two stages; resumes what the folder holds."
     check_clips(data.clips(range(min(8, len(data)))), data.name)
@@ -208,6 +215,8 @@ def train(
     fabric.launch()
     pyro.settings.set(module_local_params=True)
     folder = Path(folder); folder.mkdir(parents=True, exist_ok=True)
+    if after and not checkpoints(folder) and fabric.is_global_zero: take_over(Path(after), folder)
+    fabric.barrier()
     run = Run(fabric, preset, data, folder, seed, log_every)
     run.vdsm.start_at(frame_batch(data, replace(preset.stage1, batch=64), Generator().manual_seed(seed))[0]['x'].to(fabric.device))
     if (folder/'final').exists(): run.load(folder/'final'); return run.vdsm.eval()
@@ -219,10 +228,16 @@ def train(
         if not train_stage(run, resume): go_back(run); continue
         if run.stage == 2: break
         run.stage, run.step = 2, 0
-        run.save('stage2-000000')
+        run.save(AFTER_STAGE_1)
     run.save('final')
     if fabric.is_global_zero: prune_checkpoints(folder, keep=0)
     return run.vdsm.eval()
+
+def take_over(other: Path, folder: Path):
+    "Put the end of another run's stage 1 into a folder; `FileNotFoundError` if it has none."
+    read_config(other/AFTER_STAGE_1)
+    tmp = folder/f'.{os.getpid()}.tmp'
+    shutil.copytree(other/AFTER_STAGE_1, tmp, dirs_exist_ok=True); tmp.rename(folder/AFTER_STAGE_1)
 
 def go_back(run: Run):
     "Count a step that was not finite; `RuntimeError` when there were too many."
