@@ -6,10 +6,12 @@ from sync import ROOT
 
 PICTURES = dict(
     pendulum=("reconstruction.png", "swap.png", "swap.gif", "action.png", "rollout.png", "rollout.gif", "samples.png"),
-    sprites=("reconstruction.png", "swap.png", "swap.gif", "action.png", "rollout.png", "samples.png"))
+    sprites=("reconstruction.png", "swap.png", "swap.gif", "action.png", "rollout.png", "samples.png"),
+    objectives=("rollouts.png",))
 METRICS = dict(
     pendulum=("probe.s.colour", "probe.s.speed.chance", "probe.d_sample.colour.majority", "rollout.angle_error", "rollout.angle_error.still", "rollout.transition.visible"),
-    sprites=("probe.s_hat.body", "probe.s_hat.body.chance", "probe.d_sample.action", "probe.d_sample.motion.majority", "reconstruction.mse"))
+    sprites=("probe.s_hat.body", "probe.s_hat.body.chance", "probe.d_sample.action", "probe.d_sample.motion.majority", "probe_stage1.s_hat.action", "reconstruction.mse"),
+    objectives=("objective.eq4.stage2_seconds", "objective.multistep.rollout.window.angle_error", "objective.pseudo.rollout.still.angle_error"))
 
 
 @pytest.mark.parametrize("name", PICTURES)

@@ -27,7 +27,7 @@ def time_steps(
     torch.manual_seed(0)
     vdsm = VDSM(config)
     data = ArraySequences(torch.rand(batch, frames, 3, 64, 64))
-    vdsm.freeze_for(stage)
+    vdsm.freeze_for(stage).guide.static.requires_grad_(explain != 'half')    # as `StageTrainer` has it
     x, lam, at = data.clips(slice(None)), Lambdas(), torch.arange(0, frames, 2)
     features, seen_as = encode_all(vdsm, data)
     if plain: vdsm.decoder.forward = partial(decode_in_a_loop, vdsm.decoder); vdsm.requires_grad_(True)

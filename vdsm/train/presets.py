@@ -30,7 +30,7 @@ class Stage:
     inverse_temperature: Anneal|None = None # of the mixture; None: leave it
     decoded: int|None = None         # stage 2: frames of each clip that a step decodes; None: all
     context: int|None = None         # stage 2: fewest frames that the guide sees, the rest it must foretell; None: it sees all
-    pseudo: float = 0.               # stage 2: share of the stage that explains pseudo-observed poses; 0: pixels throughout (eq. 4)
+    pseudo: float = 0.               # stage 2: share of the stage that explains pseudo-observations; 0: pixels throughout (eq. 4)
     pseudo_batch: int = 64           # stage 2: clips a step in that share
     horizon: int = 1                 # stage 2: of the multi-step KL; 1: none (eq. 4)
     horizon_from: float = .5         # stage 2: share of the stage after which the horizon holds
@@ -55,13 +55,14 @@ DATASETS: dict[str, type[Sequences]] = dict(pendulum=Pendulum, sprites=Sprites)
 QUICK = dict(
     pendulum=Preset(
         VDSMConfig(n_experts=7, z_dim=12, d_dim=16, encoder=(16, 32, 32, 64, 64)),
-        Stage(1100, batch=16, lr_factor=Anneal((.02, 1, 1, .02), (0, .03, .4, 1), 'cosine'),
+        Stage(950, batch=16, lr_factor=Anneal((.02, 1, 1, .02), (0, .03, .4, 1), 'cosine'),
               **PAPER_1 | dict(lambda_z=Anneal((30, 1), (0, .4), 'geometric'))),          # seven colours are soon told apart
-        Stage(2000, batch=16, frames=(8, 16), decoded=4, context=8, pseudo=.65, pseudo_batch=32, horizon=8, horizon_from=.4, lr=1e-3, **PAPER_2)),
+        Stage(1700, batch=16, frames=(8, 16), decoded=4, context=8, pseudo=.65, pseudo_batch=32, horizon=8, horizon_from=.4, lr=1e-3, **PAPER_2)),
     sprites=Preset(
         VDSMConfig(n_experts=40, z_dim=30, d_dim=50, encoder=(16, 32, 64, 128, 128)),
         Stage(3000, batch=16, **PAPER_1),
-        Stage(3000, batch=16, frames=(8, 8), decoded=4, pseudo=.7, pseudo_batch=64, lr=1e-3, **PAPER_2)))
+        Stage(3000, batch=16, frames=(8, 8), decoded=4, pseudo=.7, pseudo_batch=64, lr=1e-3,
+              **PAPER_2 | dict(lambda_d=Anneal((.1, 1))))))
 
 BIG = VDSMConfig(n_experts=40, z_dim=30, d_dim=50, encoder=(32, 64, 64, 128, 256), decoder=(512, 256, 128, 64), embedding=256, hidden=512, lstm_layers=3)
 SIZES = dict(pendulum=dict(model=replace(BIG, n_experts=7), frames=(16, 16)), sprites=dict(model=BIG, frames=(8, 8)))
