@@ -28,11 +28,13 @@ class DynamicsEncoder(nn.Module):
         super().__init__()
         self.lstm = remembering(nn.LSTM(n_in, hidden, layers, batch_first=True, bidirectional=True))
         self.head = GaussianHead(2*hidden, d_dim)
-    def forward(self,
+    def states(self,
         e: Tensor, # embeddings [B,T,n_in], in their order
-    ) -> tuple[Tensor, Tensor]: # loc and scale [B,d]
+    ) -> Tensor: # last hidden states of both directions [B,2*hidden]
         _, (h, _) = self.lstm(e)
-        return self.head(torch.cat([h[-2], h[-1]], -1))
+        return torch.cat([h[-2], h[-1]], -1)
+    def forward(self, e: Tensor) -> tuple[Tensor, Tensor]: # loc and scale [B,d]
+        return self.head(self.states(e))
 
 # %% ../../nbs/model/02_dynamics.ipynb #cell08
 class DynamicsDecoder(nn.Module):

@@ -65,6 +65,14 @@ class GaussianHead(nn.Module):
         loc = self.loc(h)
         self.loc.weight /= loc.std(0)[:, None].clamp(min=1e-6)
         self.loc.bias.copy_(-(h @ self.loc.weight.T).mean(0))
+    @torch.no_grad()
+    def start_whitened(self, h: Tensor): # [N,n_in], what the head will be fed
+        "Let loc start as the leading principal components of `h`, each with mean 0 and standard deviation of one unit."
+        _, spread, axes = torch.linalg.svd(h - h.mean(0), full_matrices=False)
+        n = min(len(spread), len(self.loc.weight))
+        std = (spread/len(h)**.5).clamp(min=1e-3*spread[0]/len(h)**.5)
+        self.loc.weight[:n] = (axes/std[:, None])[:n]
+        self.loc.bias.copy_(-(h @ self.loc.weight.T).mean(0))
 
 class Embedding(nn.Sequential):
     "Fully-connected layer with a leaky rectifier."

@@ -249,6 +249,16 @@ def start_at(self: VDSM,
     self.guide.static.head.start_at(self.guide.static.embed(self.encoder(x)).mean(1))
     return self
 
+@patch
+@torch.no_grad()
+def start_motion_at(self: VDSM,
+    x: Tensor, # some clips [B,T,C,64,64]
+) -> 'VDSM': # self
+    "Fit what stage 2 starts from to some data: the directions and the spread of d."
+    motion = self.guide.encoder
+    motion.head.start_whitened(motion.states(self.guide.embed(self.encoder(x))))
+    return self
+
 # %% ../../nbs/model/03_vdsm.ipynb #freeze
 @patch
 def freeze_for(self: VDSM, stage: int):

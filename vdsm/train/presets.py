@@ -62,7 +62,7 @@ QUICK = dict(
         VDSMConfig(n_experts=40, z_dim=30, d_dim=50, encoder=(16, 32, 64, 128, 128)),
         Stage(3000, batch=16, **PAPER_1),
         Stage(3000, batch=16, frames=(8, 8), decoded=4, pseudo=.7, pseudo_batch=64, lr=1e-3,
-              **PAPER_2 | dict(lambda_d=Anneal((.1, 1))))))
+              lr_factor=Anneal((.02, 1, .02, .5, .02), (0, .03, .7, .73, 1), 'cosine'), **PAPER_2)))      # to rest, and once more on pixels
 
 BIG = VDSMConfig(n_experts=40, z_dim=30, d_dim=50, encoder=(32, 64, 64, 128, 256), decoder=(512, 256, 128, 64), embedding=256, hidden=512, lstm_layers=3)
 SIZES = dict(pendulum=dict(model=replace(BIG, n_experts=7), frames=(16, 16)), sprites=dict(model=BIG, frames=(8, 8)))

@@ -229,6 +229,7 @@ def train(
         if not train_stage(run, resume): go_back(run); continue
         if run.stage == 2: break
         run.stage, run.step = 2, 0
+        run.vdsm.start_motion_at(data.frames(*clip_windows(data, 256, preset.stage2.frames[1], seed_step(seed, 2))).to(fabric.device))
         run.save(AFTER_STAGE_1)
     run.save('final')
     if fabric.is_global_zero: prune_checkpoints(folder, keep=0)

@@ -15,7 +15,7 @@ pio.renderers.default = 'plotly_mimetype+png' if Chromium.find_browser(skip_loca
 
 # %% ../../nbs/view/02_curves.ipynb #cell05
 PALETTE = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000')
-NAMES = dict(nats_x='-log p(x | s, z)', nats_s='KL of s', nats_d='KL of d', nats_z='KL of z', nats_multi_step='multi-step KL',
+NAMES = dict(nats_x='-log p(x | s, z)', nats_s='KL of s', nats_d='KL of d', nats_z='KL of z', nats_multi_step='multi-step KL', nats_x_z='-log p(m | z)',
              lambda_s='lambda_s', lambda_d='lambda_d', lambda_z='lambda_z', inverse_temperature='1/tau', lr='learning rate')
 
 def run_curves(
@@ -40,7 +40,7 @@ def run_curves(
 
 def loss_curves(history: list[dict], title: str) -> go.Figure: # the terms of the objective, without their weights
     "Loss terms, nats a frame."
-    return run_curves(history, ('nats_x', 'nats_s', 'nats_d', 'nats_z', 'nats_multi_step'), title, 'nats a frame')
+    return run_curves(history, ('nats_x', 'nats_s', 'nats_d', 'nats_z', 'nats_multi_step', 'nats_x_z'), title, 'nats a frame')
 
 def annealing_curves(history: list[dict], title: str) -> go.Figure: # the weights of the terms
     "Annealed weights."
