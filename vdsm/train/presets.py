@@ -32,6 +32,7 @@ class Stage:
     context: int|None = None         # stage 2: fewest frames that the guide sees, the rest it must foretell; None: it sees all
     pseudo: float = 0.               # stage 2: share of the stage that explains pseudo-observations; 0: pixels throughout (eq. 4)
     pseudo_batch: int = 64           # stage 2: clips a step in that share
+    tune_s: bool = True              # stage 2: the layers of s go on learning on pixels after pseudo-observations
     horizon: int = 1                 # stage 2: of the multi-step KL; 1: none (eq. 4)
     horizon_from: float = .5         # stage 2: share of the stage after which the horizon holds
 
@@ -57,11 +58,11 @@ QUICK = dict(
         VDSMConfig(n_experts=7, z_dim=12, d_dim=16, encoder=(16, 32, 32, 64, 64)),
         Stage(950, batch=16, lr_factor=Anneal((.02, 1, 1, .02), (0, .03, .4, 1), 'cosine'),
               **PAPER_1 | dict(lambda_z=Anneal((30, 1), (0, .4), 'geometric'))),          # seven colours are soon told apart
-        Stage(1700, batch=16, frames=(8, 16), decoded=4, context=8, pseudo=.65, pseudo_batch=32, horizon=8, horizon_from=.4, lr=1e-3, **PAPER_2)),
+        Stage(1600, batch=16, frames=(8, 16), decoded=4, context=8, pseudo=.7, pseudo_batch=32, horizon=8, horizon_from=.4, lr=1e-3, **PAPER_2)),
     sprites=Preset(
         VDSMConfig(n_experts=40, z_dim=30, d_dim=50, encoder=(16, 32, 64, 128, 128)),
         Stage(3000, batch=16, **PAPER_1),
-        Stage(3000, batch=16, frames=(8, 8), decoded=4, pseudo=.7, pseudo_batch=64, lr=1e-3,
+        Stage(3000, batch=16, frames=(8, 8), decoded=4, pseudo=.7, pseudo_batch=64, tune_s=False, lr=1e-3,
               lr_factor=Anneal((.02, 1, .02, .5, .02), (0, .03, .7, .73, 1), 'cosine'), **PAPER_2)))      # to rest, and once more on pixels
 
 BIG = VDSMConfig(n_experts=40, z_dim=30, d_dim=50, encoder=(32, 64, 64, 128, 256), decoder=(512, 256, 128, 64), embedding=256, hidden=512, lstm_layers=3)

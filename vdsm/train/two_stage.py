@@ -160,7 +160,7 @@ class StageTrainer:
         lam = Lambdas(stage.lambda_s(u), stage.lambda_d(u), stage.lambda_z(u))
         pseudo = self.number == 2 and u < stage.pseudo
         horizon = stage.horizon if self.number == 2 and u >= stage.horizon_from else 1
-        if stage.pseudo: run.vdsm.guide.static.requires_grad_(pseudo)
+        if stage.pseudo and not stage.tune_s: run.vdsm.guide.static.requires_grad_(pseudo)
         if stage.inverse_temperature: run.vdsm.decoder.inverse_temperature.fill_(stage.inverse_temperature(u))
         for group in self.optimizer.param_groups: group['lr'] = lr = stage.lr*stage.lr_factor(u)*.5**run.retries
         rng = seed_step(run.seed, self.number, run.step, run.retries, run.fabric.global_rank)

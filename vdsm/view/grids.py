@@ -43,7 +43,7 @@ def clip_grid(
         y = top + b*(H + GAP)
         if b < len(rows): draw.text((0, y + H/2), rows[b], INK, font, anchor='lm')
         for t in range(T): im.paste(Image.fromarray(x[b, t]), (left + t*(W + GAP), y))
-    for t, c in enumerate(columns): draw.text((left + t*(W + GAP) + W/2, 0), c, INK, font, anchor='mt')
+    for t, c in enumerate(columns): draw.text((left + t*(W + GAP) + W/2, 0), c, INK, font, anchor='ma')
     for i, line in enumerate(lines): draw.text((0, height + 3 + 15*i), line, INK, font)
     return im
 
