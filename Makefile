@@ -1,8 +1,8 @@
-# make reproduce   train VDSM on the pendulum and write figures/pendulum/   (DATASET=sprites for Sprites)
+# make reproduce   train VDSM on the pendulum and write figures/pendulum/   (DATASET=sprites, objectives or benchmark for another notebook of nbs/figures)
 # make test        everything that has to hold
 # make lab         JupyterLab on the notebooks
 DATASET ?= pendulum
-PRESET ?= quick
+PRESET ?=
 SEED ?= 0
 PYTHON ?= python3
 BIN := .venv/bin
@@ -17,7 +17,7 @@ export MALLOC_TOP_PAD_ ?= 268435456
 reproduce: .venv/ready
 	@test -f nbs/figures/$(DATASET).ipynb || { echo "unknown DATASET=$(DATASET); choose one of: $(notdir $(basename $(wildcard nbs/figures/*.ipynb)))"; exit 1; }
 	@mkdir -p figures/$(DATASET)
-	papermill nbs/figures/$(DATASET).ipynb figures/$(DATASET)/$(DATASET).ipynb -p preset $(PRESET) -p seed $(SEED) --no-progress-bar
+	papermill nbs/figures/$(DATASET).ipynb figures/$(DATASET)/$(DATASET).ipynb $(if $(PRESET),-p preset $(PRESET)) -p seed $(SEED) --no-progress-bar
 
 test: .venv/ready
 	nbdev_test --n_workers 2 --do_print
