@@ -87,9 +87,15 @@ def draw_digits(
     corner: Tensor, # of each, (y, x) [...,2], pixels
 ) -> Tensor: # [...,64,64]
     "Images at fractional places on black."
-    offset = torch.arange(FRAME)[:, None] - torch.arange(DIGIT).float()
-    ay, ax = ((1 - (offset - p[..., None, None]).abs()).clamp(min=0) for p in corner.unbind(-1))
-    return ay @ images @ ax.mT
+    whole = corner.floor().long()
+    fy, fx = (corner - whole)[..., None, None].unbind(-3)
+    x = torch.nn.functional.pad(images, (1, 1, 1, 1))
+    x = (1 - fy)*x[..., 1:, :] + fy*x[..., :-1, :]
+    x = (1 - fx)*x[..., 1:] + fx*x[..., :-1]                                       # [...,29,29]
+    side, at = FRAME + 1, torch.arange(DIGIT + 1)
+    where = (whole[..., :1] + at)[..., :, None]*side + (whole[..., 1:] + at)[..., None, :]
+    canvas = x.new_zeros(*corner.shape[:-1], side*side).scatter_(-1, where.flatten(-2), x.expand(*corner.shape[:-1], -1, -1).flatten(-2))
+    return canvas.unflatten(-1, (side, side))[..., :FRAME, :FRAME]
 
 # %% ../../nbs/data/03_moving_mnist.ipynb #cell17
 class MovingMNIST(Sequences):
