@@ -45,6 +45,7 @@ def time_steps(
     unit = 1024 if sys.platform.startswith('linux') else 1024**2             # ru_maxrss is in KiB on Linux, bytes on macOS
     return dict(seconds=min(took[2:]), peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/unit)
 
+# %% ../../nbs/evaluate/06_benchmark.ipynb #process
 ALLOCATOR = dict(MALLOC_MMAP_MAX_='0', MALLOC_TRIM_THRESHOLD_='10000000000', MALLOC_TOP_PAD_='268435456') # as in the Makefile
 
 def in_a_process(

@@ -235,6 +235,7 @@ def train(
     if fabric.is_global_zero: prune_checkpoints(folder, keep=0)
     return run.vdsm.eval()
 
+# %% ../../nbs/train/03_two_stage.ipynb #helpers
 def take_over(other: Path, folder: Path):
     "Put the end of another run's stage 1 into a folder; `FileNotFoundError` if it has none."
     read_config(other/AFTER_STAGE_1)
