@@ -7,10 +7,10 @@ __all__ = ['DIGIT', 'MNIST_SOURCE', 'MNIST_HASHES', 'ROOM', 'DIGIT_SPEEDS', 'QUA
            'read_digits', 'bounce', 'draw_digits', 'MovingMNIST']
 
 # %% ../../nbs/data/03_moving_mnist.ipynb #cell03
-import gzip, math, os, numpy as np, pooch, torch, zlib
+import gzip, math, numpy as np, torch, torch.nn.functional as F, zlib
 from pathlib import Path
 from torch import Tensor
-from .sequences import Sequences, FRAME, home
+from .sequences import Sequences, FRAME, check_split, data_folder
 
 # %% ../../nbs/data/03_moving_mnist.ipynb #cell05
 DIGIT = 28 # height and width of an image, in pixels
@@ -43,17 +43,7 @@ def mnist_folder(
     root: Path|None=None, # folder with the four files; default $VDSM_DATA/mnist, else a download into data/mnist
 ) -> Path: # folder that holds them
     "Find or fetch MNIST."
-    if root is None and os.environ.get('VDSM_DATA'): root = Path(os.environ['VDSM_DATA'])/'mnist'
-    if root is not None:
-        if not Path(root).is_dir(): raise FileNotFoundError(f"no folder {root}: set VDSM_DATA to the folder that holds mnist, or unset it to download the digits.")
-        return Path(root)
-    fetch = pooch.create(path=home()/'data'/'mnist', base_url=MNIST_SOURCE, registry=MNIST_HASHES)
-    try:
-        for name in MNIST_HASHES: fetch.fetch(name)
-    except Exception as e:
-        raise FileNotFoundError(f"MNIST is not here and could not be downloaded ({type(e).__name__}); put its four files into a folder named mnist "
-                                "and set VDSM_DATA to the folder that holds it.") from None
-    return Path(fetch.path)
+    return data_folder('mnist', "MNIST's digits", MNIST_SOURCE, MNIST_HASHES, 'put its four files into a folder', root)
 
 def read_digits(
     root: Path, # folder of the files
@@ -89,7 +79,7 @@ def draw_digits(
     "Images at fractional places on black."
     whole = corner.floor().long()
     fy, fx = (corner - whole)[..., None, None].unbind(-3)
-    x = torch.nn.functional.pad(images, (1, 1, 1, 1))
+    x = F.pad(images, (1, 1, 1, 1))
     x = (1 - fy)*x[..., 1:, :] + fy*x[..., :-1, :]
     x = (1 - fx)*x[..., 1:] + fx*x[..., :-1]                                       # [...,29,29]
     side, at = FRAME + 1, torch.arange(DIGIT + 1)
@@ -109,16 +99,15 @@ class MovingMNIST(Sequences):
         seed: int=0, # of images and paths
     ):
         if n_digits not in (1, 2): raise ValueError(f"n_digits={n_digits}: choose 1 or 2.")
-        if split not in ('train', 'test'): raise ValueError(f"unknown split {split!r}; choose 'train' or 'test'.")
-        self.images, shows = read_digits(mnist_folder(root), split)
+        self.images, shows = read_digits(mnist_folder(root), check_split(split))
         n = n_clips or max(1, round(len(self.images)*(.825 if split == 'train' else .55)))
         rng = torch.Generator().manual_seed(2*seed + (split == 'test'))
         rand = lambda low, high: low + (high - low)*torch.rand(n, n_digits, generator=rng)
         rounds = -(-n//len(self.images))
         self.which = torch.stack([torch.cat([torch.randperm(len(self.images), generator=rng) for _ in range(rounds)])[:n] for _ in range(n_digits)], 1)
         speed, direction = (torch.randint(k, (n, n_digits), generator=rng) for k in (len(DIGIT_SPEEDS), len(QUADRANTS)))
-        bounds = torch.tensor(list(DIGIT_SPEEDS.values()))[speed]
-        pace, angle = bounds[..., 0] + (bounds[..., 1] - bounds[..., 0])*rand(0., 1.), math.pi/2*direction + math.pi/4 + math.pi/6*rand(-1., 1.)
+        low, high = torch.tensor(list(DIGIT_SPEEDS.values()))[speed].unbind(-1)
+        pace, angle = rand(low, high), math.pi/2*direction + math.pi/4 + math.pi/6*rand(-1., 1.)
         self.velocity = torch.stack([pace*angle.sin(), pace*angle.cos()], -1)                  # (y, x), y grows downwards
         self.start = torch.stack([rand(0., ROOM), rand(0., ROOM)], -1)
         factors, classes = {}, {}

@@ -7,11 +7,11 @@ __all__ = ['SHEET', 'LAYERS', 'ACTIONS', 'DIRECTIONS', 'ATTRIBUTION', 'SOURCE', 
            'Sprites']
 
 # %% ../../nbs/data/02_sprites.ipynb #cell03
-import os, numpy as np, pooch, torch
+import numpy as np, torch
 from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
-from .sequences import Sequences, FRAME, home
+from .sequences import Sequences, FRAME, data_folder
 
 # %% ../../nbs/data/02_sprites.ipynb #cell05
 SHEET = (832, 1344) # width and height of a sheet, in pixels
@@ -54,17 +54,7 @@ def sprite_sheets(
     root: Path|None=None, # folder with body/0.png ...; default $VDSM_DATA/lpc-sprites, else a download into data/lpc-sprites
 ) -> Path: # folder that holds the sheets
     "Find or fetch the sheets."
-    if root is None and os.environ.get('VDSM_DATA'): root = Path(os.environ['VDSM_DATA'])/'lpc-sprites'
-    if root is not None:
-        if not Path(root).is_dir(): raise FileNotFoundError(f"no folder {root}: set VDSM_DATA to the folder that holds lpc-sprites, or unset it to download the sheets.")
-        return Path(root)
-    fetch = pooch.create(path=home()/'data'/'lpc-sprites', base_url=SOURCE, registry=HASHES)
-    try:
-        for name in HASHES: fetch.fetch(name)
-    except Exception as e:
-        raise FileNotFoundError(f"the LPC sprite sheets are not here and could not be downloaded ({type(e).__name__}); clone github.com/YingzhenLi/Sprites "
-                                "and set VDSM_DATA to the folder that holds it under the name lpc-sprites.") from None
-    return Path(fetch.path)
+    return data_folder('lpc-sprites', 'the LPC sprite sheets', SOURCE, HASHES, 'clone github.com/YingzhenLi/Sprites', root)
 
 # %% ../../nbs/data/02_sprites.ipynb #cell09
 def read_sheet(

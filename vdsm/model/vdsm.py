@@ -122,11 +122,12 @@ class SequenceModel(nn.Module):
             d = sample('d', normal(features.new_zeros(B, c.d_dim), 1.), lam.d)
             z = [sample('z_1', normal(features.new_zeros(B, c.z_dim), 1.), lam.z)]
             for t in range(2, T + 1): z.append(sample(f'z_{t}', normal(*self.transition(z[-1], d)), lam.z))
+            z = torch.stack(z, 1)
             if pseudo:
                 pyro.sample('x_s', dist.Normal(s, pseudo.s_noise).to_event(1), obs=pseudo.s)
-                pyro.sample('x_z', dist.Normal(torch.stack(z, 1), pseudo.z_noise).to_event(2), obs=pseudo.z)
+                pyro.sample('x_z', dist.Normal(z, pseudo.z_noise).to_event(2), obs=pseudo.z)
             else:
-                z = torch.stack(z if at is None else [z[t] for t in at.tolist()], 1)
+                if at is not None: z = z[:, at]
                 with pyro.poutine.scale(scale=T/x.shape[1]): pyro.sample('x', frame_likelihood(self.decoder(s, z), c.likelihood, 4), obs=x)
 
 # %% ../../nbs/model/03_vdsm.ipynb #cell17

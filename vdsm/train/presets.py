@@ -59,7 +59,7 @@ QUICK = dict(
         Stage(1050, batch=16, lr_factor=Anneal((.02, 1, 1, .02), (0, .03, .4, 1), 'cosine'),
               **PAPER_1 | dict(lambda_z=Anneal((30, 1), (0, .4), 'geometric'))),          # seven colours are soon told apart
         Stage(1600, batch=16, frames=(8, 16), decoded=4, context=8, pseudo=.7, pseudo_batch=32, horizon=8, horizon_from=.4, lr=1e-3,
-              **PAPER_2 | dict(lambda_d=Anneal((.1, 1), (0, .2))))),                             # soon, so that d lets go of the colour
+              **PAPER_2 | dict(lambda_d=Anneal((.1, 1), (0, .2))))),                             # sooner than in the paper's schedule
     sprites=Preset(
         VDSMConfig(n_experts=40, z_dim=30, d_dim=50, encoder=(16, 32, 64, 128, 128)),
         Stage(3000, batch=16, **PAPER_1),

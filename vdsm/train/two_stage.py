@@ -61,7 +61,7 @@ def clip_batch(
     T, (features, seen_as) = draw(*stage.frames), encoded
     clips, times = clip_windows(data, stage.pseudo_batch if pseudo else stage.batch, T, rng)
     seen = draw(stage.context or T, T)
-    batch = dict(features=features[clips, times][:, :seen], n_frames=T)
+    batch = dict(features=features[clips[:, :seen], times[:, :seen]], n_frames=T)
     if pseudo: return batch | dict(x=None, pseudo=Pseudo(*(v[clips[:, 0]] for v in seen_as[:2]), *(v[clips, times] for v in seen_as[2:]))), len(clips)*T
     another, _ = frames_of(data, data.who[clips[:, 0]], 1, rng)
     at = torch.randperm(T, generator=rng)[:stage.decoded or T].sort().values
