@@ -58,12 +58,13 @@ def check_clips(
     if low < 0 or high > 1: raise ValueError(f"{name}: values run from {low:.3g} to {high:.3g}, outside [0,1]; rescale them.")
     return x
 
-# %% ../../nbs/data/00_sequences.ipynb #cell08
+# %% ../../nbs/data/00_sequences.ipynb #split
 def check_split(split: str) -> str: # itself, if it is one
     "`ValueError` for anything but 'train' or 'test'."
     if split not in ('train', 'test'): raise ValueError(f"unknown split {split!r}; choose 'train' or 'test'.")
     return split
 
+# %% ../../nbs/data/00_sequences.ipynb #cell08
 class Sequences(Dataset):
     "Clips with named factors; subclasses implement `frames`."
     def __init__(self,
