@@ -1,5 +1,5 @@
 "Runs that are killed, resumed, damaged or go wrong."
-import json, os, signal, subprocess, sys, time
+import json, os, signal, socket, subprocess, sys, time
 from dataclasses import replace
 from pathlib import Path
 import pytest, torch
@@ -143,3 +143,28 @@ def test_nan_in_the_data_is_named_before_training(tmp_path):
 
 def test_a_frame_size_other_than_64_is_named(tmp_path):
     with pytest.raises(ValueError, match="resize the frames to 64 by 64"): ArraySequences(torch.rand(2, 16, 3, 48, 48))
+
+
+TWO = """
+import sys, torch
+from dataclasses import replace
+from lightning_fabric import Fabric
+from vdsm.data.pendulum import Pendulum
+from vdsm.train.presets import get_preset
+from vdsm.train.two_stage import train
+preset = get_preset('pendulum', 'smoke')
+preset = replace(preset, stage2=replace(preset.stage2, steps=8, pseudo=.4, horizon=1, tune_s=False))   # what trains changes within the stage
+vdsm = train(Pendulum(n_clips=28), preset, sys.argv[1], fabric=Fabric(accelerator='cpu', devices=2))
+print('weights', torch.cat([p.flatten() for p in vdsm.parameters()]).double().norm().item(), flush=True)
+"""
+
+
+def test_two_processes_train_one_model(tmp_path):
+    (tmp_path / "two.py").write_text(TWO)
+    with socket.socket() as free: free.bind(("127.0.0.1", 0)); port = free.getsockname()[1]
+    run = subprocess.run([sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-addr", "127.0.0.1", "--master-port", str(port), str(tmp_path / "two.py"), str(tmp_path / "run")],
+                         capture_output=True, text=True, timeout=300, env=os.environ | dict(GLOO_SOCKET_IFNAME="lo"))
+    assert run.returncode == 0, run.stderr[-2000:]
+    norms = [line.split()[1] for line in run.stdout.splitlines() if line.startswith("weights")]
+    assert len(norms) == 2 and norms[0] == norms[1]
+    assert (tmp_path / "run" / "final" / "weights.safetensors").exists()

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FRAME', 'home', 'data_folder', 'check_clips', 'check_split', 'Sequences', 'ArraySequences', 'clip_windows',
-           'frames_of', 'individual_frames']
+           'individual_frames', 'other_clip']
 
 # %% ../../nbs/data/00_sequences.ipynb #cell03
 import os, pooch, torch
@@ -83,6 +83,7 @@ class Sequences(Dataset):
         self.by_individual = self.who.argsort(stable=True)     # clips, sorted by individual
         self.clip_counts = self.who.bincount()                 # clips of each individual
         self.first_clip = self.clip_counts.cumsum(0) - self.clip_counts
+        self.nth = self.by_individual.argsort() - self.first_clip[self.who] # which of its individual's clips each is
 
     def __len__(self): return len(self.individual)
     def __repr__(self):
@@ -143,18 +144,6 @@ def clip_windows(
     return clips.expand(n, window), start + torch.arange(window)
 
 # %% ../../nbs/data/00_sequences.ipynb #cell16
-def frames_of(
-    data: Sequences,
-    who: Tensor, # individuals, as numbered in `data.who` [n]
-    k: int, # frames of each
-    generator: Generator, # source of randomness
-) -> tuple[Tensor, Tensor]: # clips [n,k] and times [n,k], arguments of `data.frames`
-    "`k` random frames of each of these individuals, from all of its clips."
-    u = torch.rand(len(who), k, generator=generator, dtype=torch.float64)
-    nth = (u * data.clip_counts[who, None]).long()             # which of the individual's clips
-    clips = data.by_individual[data.first_clip[who, None] + nth]
-    return clips, torch.randint(data.n_frames, (len(who), k), generator=generator)
-
 def individual_frames(
     data: Sequences,
     n: int, # individuals in the batch
@@ -164,4 +153,19 @@ def individual_frames(
     "`k` random frames of each of `n` random individuals (distinct while there are enough of them)."
     total = len(data.clip_counts)
     who = torch.randperm(total, generator=generator)[:n] if n <= total else torch.randint(total, (n,), generator=generator)
-    return frames_of(data, who, k, generator)
+    u = torch.rand(n, k, generator=generator, dtype=torch.float64)
+    nth = (u * data.clip_counts[who, None]).long()             # which of the individual's clips
+    clips = data.by_individual[data.first_clip[who, None] + nth]
+    return clips, torch.randint(data.n_frames, (n, k), generator=generator)
+
+# %% ../../nbs/data/00_sequences.ipynb #other
+def other_clip(
+    data: Sequences,
+    clips: Tensor, # which clips [n]
+    generator: Generator, # source of randomness
+) -> Tensor: # [n]
+    "A random other clip of the same individual; the clip itself where there is no other."
+    who = data.who[clips]
+    count = data.clip_counts[who]
+    step = 1 + (torch.rand(len(clips), generator=generator, dtype=torch.float64)*(count - 1)).long()
+    return data.by_individual[data.first_clip[who] + (data.nth[clips] + step) % count]

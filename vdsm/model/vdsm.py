@@ -254,10 +254,12 @@ def start_at(self: VDSM,
 @torch.no_grad()
 def start_motion_at(self: VDSM,
     x: Tensor, # some clips [B,T,C,64,64]
+    other: Tensor|None=None, # another clip of the individual of each [B,T,C,64,64]
 ) -> 'VDSM': # self
     "Fit what stage 2 starts from to some data: the directions and the spread of d."
     motion = self.guide.encoder
-    motion.head.start_whitened(motion.states(self.guide.embed(self.encoder(x))))
+    states = lambda x: motion.states(self.guide.embed(self.encoder(x)))
+    motion.head.start_whitened(states(x), None if other is None else states(other))
     return self
 
 # %% ../../nbs/model/03_vdsm.ipynb #freeze

@@ -8,6 +8,7 @@ __all__ = ['PAPER_1', 'PAPER_2', 'RELEASED_1', 'RELEASED_2', 'DATASETS', 'QUICK'
 
 # %% ../../nbs/train/02_presets.ipynb #cell03
 from dataclasses import dataclass, field, replace
+from ..data.moving_mnist import MovingMNIST
 from ..data.pendulum import Pendulum
 from ..data.sequences import Sequences
 from ..data.sprites import Sprites
@@ -51,7 +52,7 @@ RELEASED_1 = PAPER_1 | dict(lambda_s=Anneal((.1, 1), (0, 1/3)), lambda_z=Anneal(
 RELEASED_2 = dict(lambda_d=Anneal((.1, 1)), lambda_z=Anneal((.1, 1)), lr=1e-3, lr_factor=constant(1.))
 
 # %% ../../nbs/train/02_presets.ipynb #cell08
-DATASETS: dict[str, type[Sequences]] = dict(pendulum=Pendulum, sprites=Sprites)
+DATASETS: dict[str, type[Sequences]] = dict(pendulum=Pendulum, sprites=Sprites, moving_mnist=MovingMNIST)
 
 QUICK = dict(
     pendulum=Preset(
@@ -64,10 +65,16 @@ QUICK = dict(
         VDSMConfig(n_experts=40, z_dim=30, d_dim=50, encoder=(16, 32, 64, 128, 128)),
         Stage(3000, batch=16, **PAPER_1),
         Stage(3000, batch=16, frames=(8, 8), decoded=4, pseudo=.7, pseudo_batch=64, tune_s=False, lr=1e-3,
-              lr_factor=Anneal((.02, 1, .02, .5, .02), (0, .03, .7, .73, 1), 'cosine'), **PAPER_2)))      # to rest, and once more on pixels
+              lr_factor=Anneal((.02, 1, .02, .5, .02), (0, .03, .7, .73, 1), 'cosine'), **PAPER_2)),      # to rest, and once more on pixels
+    moving_mnist=Preset(
+        VDSMConfig(n_experts=40, z_dim=20, d_dim=24, encoder=(16, 32, 64, 64, 64), channels=1),
+        Stage(9000, batch=24, frames=(6, 6), **PAPER_1 | dict(lambda_z=Anneal((10, 1), (0, .15), 'geometric'))),  # at 30, z would stay empty for long
+        Stage(4000, batch=16, frames=(12, 16), decoded=4, context=8, pseudo=.8, pseudo_batch=64, tune_s=False, lr=1e-3,
+              lr_factor=Anneal((.02, 1, .02, .5, .02), (0, .03, .8, .83, 1), 'cosine'), **PAPER_2)))
 
 BIG = VDSMConfig(n_experts=40, z_dim=30, d_dim=50, encoder=(32, 64, 64, 128, 256), decoder=(512, 256, 128, 64), embedding=256, hidden=512, lstm_layers=3)
-SIZES = dict(pendulum=dict(model=replace(BIG, n_experts=7), frames=(16, 16)), sprites=dict(model=BIG, frames=(8, 8)))
+SIZES = dict(pendulum=dict(model=replace(BIG, n_experts=7), frames=(16, 16)), sprites=dict(model=BIG, frames=(8, 8)),
+             moving_mnist=dict(model=replace(BIG, channels=1), frames=(16, 16)))
 
 def at_full_size(dataset: str, one: dict, two: dict) -> Preset:
     "The released sizes: 20 sequences, 16 grouped frames, 10,000 steps a stage."

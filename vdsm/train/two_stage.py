@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RETRIES', 'seed_step', 'frame_batch', 'encode_all', 'clip_batch', 'Progress', 'History', 'read_history', 'plain',
-           'Run', 'StageTrainer', 'train_stage', 'train', 'take_over', 'go_back']
+           'Run', 'StageTrainer', 'train_stage', 'train', 'start_motion', 'take_over', 'go_back']
 
 # %% ../../nbs/train/03_two_stage.ipynb #cell03
 import json, numpy as np, os, pyro, shutil, sys, time, torch
@@ -14,7 +14,7 @@ from lightning_fabric import Fabric
 from tqdm import tqdm
 from torch import Tensor, Generator
 from torch.utils.tensorboard import SummaryWriter
-from ..data.sequences import Sequences, check_clips, clip_windows, frames_of, individual_frames
+from ..data.sequences import Sequences, check_clips, clip_windows, individual_frames, other_clip
 from ..model.vdsm import VDSM, Lambdas, Pseudo, pseudo_observations
 from .checkpoint import AFTER_STAGE_1, checkpoints, load_checkpoint, load_optimizer, load_weights, prune_checkpoints, read_config, save_checkpoint, unpack_optimizer
 from .presets import Preset, Stage
@@ -63,7 +63,7 @@ def clip_batch(
     seen = draw(stage.context or T, T)
     batch = dict(features=features[clips[:, :seen], times[:, :seen]], n_frames=T)
     if pseudo: return batch | dict(x=None, pseudo=Pseudo(*(v[clips[:, 0]] for v in seen_as[:2]), *(v[clips, times] for v in seen_as[2:]))), len(clips)*T
-    another, _ = frames_of(data, data.who[clips[:, 0]], 1, rng)
+    another = other_clip(data, clips[:, 0], rng)[:, None]
     at = torch.randperm(T, generator=rng)[:stage.decoded or T].sort().values
     x = data.frames(clips[:, at], times[:, at])
     return batch | dict(x=check_clips(x, f'a batch of {data.name}'), at=at, who=features[another, times[:, :seen]]), len(clips)*T
@@ -149,9 +149,9 @@ class StageTrainer:
         if resume: unpack_optimizer(self.optimizer.optimizer, load_optimizer(resume, fabric.device))
         self.elbos = {}
 
-    def elbo(self, horizon: int): # the loss module, wrapped by Fabric once
-        if horizon not in self.elbos: self.elbos[horizon] = self.run.fabric.setup_module(self.run.vdsm.elbo(self.number, horizon))
-        return self.elbos[horizon]
+    def elbo(self, horizon: int, pseudo: bool): # the loss module, wrapped by Fabric once for each set of parameters that it trains
+        if (horizon, pseudo) not in self.elbos: self.elbos[horizon, pseudo] = self.run.fabric.setup_module(self.run.vdsm.elbo(self.number, horizon))
+        return self.elbos[horizon, pseudo]
 
     def __call__(self) -> dict|None: # what to log; None if the loss or its gradient is not finite
         "One step."
@@ -165,7 +165,7 @@ class StageTrainer:
         for group in self.optimizer.param_groups: group['lr'] = lr = stage.lr*stage.lr_factor(u)*.5**run.retries
         rng = seed_step(run.seed, self.number, run.step, run.retries, run.fabric.global_rank)
         batch, n = frame_batch(run.data, stage, rng) if self.number == 1 else clip_batch(run.data, self.encoded, stage, rng, pseudo)
-        elbo = self.elbo(horizon)
+        elbo = self.elbo(horizon, pseudo)
         loss = elbo(**run.fabric.to_device(batch), lam=lam)/n
         self.optimizer.zero_grad()
         run.fabric.backward(loss)
@@ -229,13 +229,21 @@ def train(
         if not train_stage(run, resume): go_back(run); continue
         if run.stage == 2: break
         run.stage, run.step = 2, 0
-        run.vdsm.start_motion_at(data.frames(*clip_windows(data, 256, preset.stage2.frames[1], seed_step(seed, 2))).to(fabric.device))
+        start_motion(run)
         run.save(AFTER_STAGE_1)
     run.save('final')
     if fabric.is_global_zero: prune_checkpoints(folder, keep=0)
     return run.vdsm.eval()
 
 # %% ../../nbs/train/03_two_stage.ipynb #helpers
+def start_motion(run: Run, clips: int=512):
+    "Let d start from so many clips, each beside another of its individual where all have one."
+    rng, T = seed_step(run.seed, 2), run.preset.stage2.frames[1]
+    idx, times = clip_windows(run.data, clips, T, rng)
+    pair = [idx, other_clip(run.data, idx[:, 0], rng)[:, None].expand_as(idx)]
+    if (pair[0] == pair[1]).any(): pair = pair[:1]
+    run.vdsm.start_motion_at(*(run.data.frames(i, times).to(run.fabric.device) for i in pair))
+
 def take_over(other: Path, folder: Path):
     "Put the end of another run's stage 1 into a folder; `FileNotFoundError` if it has none."
     read_config(other/AFTER_STAGE_1)
