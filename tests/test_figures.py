@@ -1,24 +1,27 @@
 "The papermill notebooks, rerun in small; and the README's lines of Python."
-import json, os, re, sys
-from pathlib import Path
-import papermill, pytest
+import json, subprocess
+import imageio.v3 as iio, papermill, pytest
 from sync import ROOT
+from vdsm.data.pendulum import Pendulum
 
 PICTURES = dict(
     pendulum=("reconstruction.png", "swap.png", "swap.gif", "action.png", "rollout.png", "rollout.gif", "samples.png"),
     sprites=("reconstruction.png", "swap.png", "swap.gif", "action.png", "rollout.png", "samples.png"),
+    moving_mnist=("reconstruction.png", "swap.png", "swap.gif", "action.png", "rollout.png", "samples.png"),
     objectives=("rollouts.png",))
 METRICS = dict(
     pendulum=("probe.s.colour", "probe.s.speed.chance", "probe.d_sample.colour.majority", "rollout.angle_error", "rollout.angle_error.still", "rollout.transition.visible"),
     sprites=("probe.s_hat.body", "probe.s_hat.body.chance", "probe.d_sample.action", "probe.d_sample.motion.majority", "probe_stage1.s_hat.action", "reconstruction.mse"),
+    moving_mnist=("probe.s_hat.digit", "probe.d_sample.motion.chance", "path.swap.error", "path.still.error", "digit.reconstruction", "digit.chance"),
     objectives=("objective.eq4.stage2_seconds", "objective.multistep.rollout.window.angle_error", "objective.pseudo.rollout.still.angle_error"))
+MORE = dict(moving_mnist=dict(n_clips=1500))
 
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_notebook_reruns(name, tmp_path):
     out = tmp_path / "figures"
     run = lambda: papermill.execute_notebook(ROOT / "nbs" / "figures" / f"{name}.ipynb", tmp_path / "executed.ipynb", cwd=ROOT, progress_bar=False,
-                                             parameters=dict(preset="smoke", run_folder=str(tmp_path / "run"), out=str(out)))
+                                             parameters=dict(preset="smoke", run_folder=str(tmp_path / "run"), out=str(out)) | MORE.get(name, {}))
     run()
     for picture in PICTURES[name]: assert (out / picture).stat().st_size > 1000, picture
     report = json.loads((out / "metrics.json").read_text())
@@ -36,6 +39,35 @@ def test_an_unknown_preset_is_named(tmp_path):
         papermill.execute_notebook(ROOT / "nbs" / "figures" / "pendulum.ipynb", tmp_path / "executed.ipynb", cwd=ROOT, progress_bar=False,
                                    parameters=dict(preset="fast", run_folder=str(tmp_path / "run"), out=str(tmp_path)))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_your_videos_needs_no_line_of_code(labelled, tmp_path):
+    clips, data = tmp_path / "my clips", Pendulum("test", 28)
+    for i in range(len(data)):
+        colour, speed = (data.classes[k][v[i]] for k, v in data.factors.items())
+        file = clips / (f"{colour}/{speed}/{i}.mp4" if labelled else f"clip {i}.mp4")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        iio.imwrite(file, (data[i] * 255).byte().permute(0, 2, 3, 1).numpy(), fps=8)
+    (clips / "broken.mp4").write_bytes(b"not a video")
+    papermill.execute_notebook(ROOT / "nbs" / "figures" / "your_videos.ipynb", tmp_path / "executed.ipynb", cwd=ROOT, progress_bar=False,
+                               parameters=dict(folder=str(clips), preset="smoke", run_folder=str(tmp_path / "run"), out=str(tmp_path / "out")))
+    for picture in ("clips.png", "reconstruction.png", "swap.png", "swap.gif", "go_on.png", "go_on.gif"): assert (tmp_path / "out" / picture).stat().st_size > 1000, picture
+    report = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert report["run"]["train_clips"] + report["run"]["test_clips"] == 28 and report["run"]["test_clips"] == 4
+    assert ("probe.s_hat.identity.chance" in report["metrics"]) == labelled and "reconstruction.mse.mean_image" in report["metrics"]
+    said = "".join("".join(o.get("text", "")) for c in json.loads((tmp_path / "executed.ipynb").read_text())["cells"] for o in c.get("outputs", []))
+    assert "broken.mp4" in said
+
+
+def test_make_hands_the_folder_over_as_it_is_spelt(tmp_path):
+    said = subprocess.run(["make", "-n", "reproduce", "DATASET=your_videos", "FOLDER=my clips/2026"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert '-r folder "my clips/2026"' in said
+
+
+def test_a_folder_must_be_named(tmp_path):
+    with pytest.raises(papermill.PapermillExecutionError, match="which folder"):
+        papermill.execute_notebook(ROOT / "nbs" / "figures" / "your_videos.ipynb", tmp_path / "executed.ipynb", cwd=ROOT, progress_bar=False)
 
 
 def test_the_readme_lines_run(tmp_path, monkeypatch):

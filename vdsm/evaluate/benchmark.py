@@ -46,12 +46,12 @@ def time_steps(
     return dict(seconds=min(took[2:]), peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/unit)
 
 # %% ../../nbs/evaluate/06_benchmark.ipynb #process
-ALLOCATOR = dict(MALLOC_MMAP_MAX_='0', MALLOC_TRIM_THRESHOLD_='10000000000', MALLOC_TOP_PAD_='268435456') # as in the Makefile
+ALLOCATOR = dict(GLIBC_TUNABLES='glibc.malloc.hugetlb=1') # as in the Makefile
 
 def in_a_process(
     preset: str='released', # whose model to time, for Sprites
     threads: int=2,
-    allocator: bool=True, # with the settings of the Makefile
+    allocator: bool=True, # with the setting of the Makefile
     **kwargs, # of `time_steps`
 ) -> dict[str, float]: # what `time_steps` returns
     "`time_steps` in a process of its own."

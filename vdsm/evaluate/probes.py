@@ -52,11 +52,12 @@ def probe_all(
     train: Sequences, # the probes are trained on its clips
     test: Sequences, # and judged on these
 ) -> dict[str, float]: # probe.<code>.<factor>, and the same with .chance and .majority; probe.train_clips, probe.test_clips
-    "Every factor from every code."
+    "Every factor from every code; without those of one class, or whose held-out classes training never shows."
     a, b = embed(vdsm, train), embed(vdsm, test)
     out = {'probe.train_clips': len(train), 'probe.test_clips': len(test)}
     for factor in test.factors:
         y, y_test = train.factors[factor], test.factors[factor]
+        if len(y.unique()) < 2 or not torch.isin(y_test, y).any(): continue
         majority = (y_test == y.mode().values).double().mean().item()
         for code in a:
             key = f'probe.{code}.{factor}'

@@ -4,14 +4,16 @@
 
 # %% auto #0
 __all__ = ['PAPER_1', 'PAPER_2', 'RELEASED_1', 'RELEASED_2', 'DATASETS', 'QUICK', 'BIG', 'SIZES', 'PRESETS', 'Stage', 'Preset',
-           'at_full_size', 'smoke', 'open_dataset', 'get_preset']
+           'for_faces', 'at_full_size', 'smoke', 'open_dataset', 'get_preset']
 
 # %% ../../nbs/train/02_presets.ipynb #cell03
 from dataclasses import dataclass, field, replace
 from ..data.moving_mnist import MovingMNIST
+from ..data.mug import MUG
 from ..data.pendulum import Pendulum
 from ..data.sequences import Sequences
 from ..data.sprites import Sprites
+from ..data.video_folder import VideoFolder
 from ..model.vdsm import VDSMConfig
 from .annealing import Anneal, constant
 
@@ -52,7 +54,13 @@ RELEASED_1 = PAPER_1 | dict(lambda_s=Anneal((.1, 1), (0, 1/3)), lambda_z=Anneal(
 RELEASED_2 = dict(lambda_d=Anneal((.1, 1)), lambda_z=Anneal((.1, 1)), lr=1e-3, lr_factor=constant(1.))
 
 # %% ../../nbs/train/02_presets.ipynb #cell08
-DATASETS: dict[str, type[Sequences]] = dict(pendulum=Pendulum, sprites=Sprites, moving_mnist=MovingMNIST)
+DATASETS: dict[str, type[Sequences]] = dict(pendulum=Pendulum, sprites=Sprites, moving_mnist=MovingMNIST, mug=MUG, video_folder=VideoFolder)
+
+def for_faces(steps: int) -> Preset: # few individuals, films of 16 frames
+    return Preset(VDSMConfig(n_experts=15, z_dim=30, d_dim=50, encoder=(16, 32, 64, 128, 128)),
+                  Stage(steps, batch=16, **PAPER_1),
+                  Stage(steps, batch=16, frames=(8, 16), decoded=4, pseudo=.7, pseudo_batch=32, tune_s=False, lr=1e-3,
+                        lr_factor=Anneal((.02, 1, .02, .5, .02), (0, .03, .7, .73, 1), 'cosine'), **PAPER_2))
 
 QUICK = dict(
     pendulum=Preset(
@@ -70,16 +78,18 @@ QUICK = dict(
         VDSMConfig(n_experts=40, z_dim=20, d_dim=24, encoder=(16, 32, 64, 64, 64), channels=1),
         Stage(9000, batch=24, frames=(6, 6), **PAPER_1 | dict(lambda_z=Anneal((10, 1), (0, .15), 'geometric'))),  # at 30, z would stay empty for long
         Stage(4000, batch=16, frames=(12, 16), decoded=4, context=8, pseudo=.8, pseudo_batch=64, tune_s=False, lr=1e-3,
-              lr_factor=Anneal((.02, 1, .02, .5, .02), (0, .03, .8, .83, 1), 'cosine'), **PAPER_2)))
+              lr_factor=Anneal((.02, 1, .02, .5, .02), (0, .03, .8, .83, 1), 'cosine'), **PAPER_2)),
+    mug=for_faces(3000), video_folder=for_faces(2000))
 
 BIG = VDSMConfig(n_experts=40, z_dim=30, d_dim=50, encoder=(32, 64, 64, 128, 256), decoder=(512, 256, 128, 64), embedding=256, hidden=512, lstm_layers=3)
 SIZES = dict(pendulum=dict(model=replace(BIG, n_experts=7), frames=(16, 16)), sprites=dict(model=BIG, frames=(8, 8)),
-             moving_mnist=dict(model=replace(BIG, channels=1), frames=(16, 16)))
+             moving_mnist=dict(model=replace(BIG, channels=1), frames=(16, 16)),
+             **{name: dict(model=replace(BIG, n_experts=15), frames=(16, 16)) for name in ('mug', 'video_folder')})
 
 def at_full_size(dataset: str, one: dict, two: dict) -> Preset:
     "The released sizes: 20 sequences, 16 grouped frames, 10,000 steps a stage."
     size = SIZES[dataset]
-    return Preset(size['model'], Stage(10_000, batch=20, frames=(16, 16), **one), Stage(10_000, batch=20, frames=size['frames'], **two))
+    return Preset(size['model'], Stage(10_000, batch=20, frames=(16, 16), **one), Stage(10_000, batch=20, **dict(frames=size['frames']) | two))
 
 def smoke(preset: Preset) -> Preset:
     "The same kind of run, tiny."
@@ -87,17 +97,18 @@ def smoke(preset: Preset) -> Preset:
     return Preset(model, replace(preset.stage1, steps=6, batch=4), replace(preset.stage2, steps=6, batch=4), save_every=2)
 
 PRESETS: dict[str, dict[str, Preset]] = {name: dict(
-    quick=QUICK[name], paper=at_full_size(name, PAPER_1, PAPER_2), released=at_full_size(name, RELEASED_1, RELEASED_2), smoke=smoke(QUICK[name])) for name in DATASETS}
+    quick=QUICK[name], paper=at_full_size(name, PAPER_1, PAPER_2), smoke=smoke(QUICK[name]),
+    released=at_full_size(name, RELEASED_1, RELEASED_2 | (dict(frames=(20, 20)) if name == 'mug' else {}))) for name in DATASETS}
 
 # %% ../../nbs/train/02_presets.ipynb #cell09
 def open_dataset(
-    name: str, # 'pendulum' or 'sprites'
+    name: str, # of `DATASETS`
     split: str='train', # or 'test'
     **options, # of the data set's class
 ) -> Sequences:
     "A data set by name; `ValueError` that lists the names otherwise."
     if name not in DATASETS: raise ValueError(f"unknown data set {name!r}; choose one of {', '.join(DATASETS)}.")
-    return DATASETS[name](split, **options)
+    return DATASETS[name](split=split, **options)
 
 def get_preset(
     dataset: str, # name of the data set

@@ -58,7 +58,7 @@ def clip_batch(
 ) -> tuple[dict, int]: # arguments of the stage-2 model, frames
     "What stage 2 explains in a step, and the features from which: windows of random clips."
     draw = lambda low, high: int(torch.randint(min(low, high), high + 1, (), generator=rng))
-    T, (features, seen_as) = draw(*stage.frames), encoded
+    T, (features, seen_as) = min(draw(*stage.frames), data.n_frames), encoded
     clips, times = clip_windows(data, stage.pseudo_batch if pseudo else stage.batch, T, rng)
     seen = draw(stage.context or T, T)
     batch = dict(features=features[clips[:, :seen], times[:, :seen]], n_frames=T)
@@ -238,8 +238,8 @@ def train(
 # %% ../../nbs/train/03_two_stage.ipynb #helpers
 def start_motion(run: Run, clips: int=512):
     "Let d start from so many clips, each beside another of its individual where all have one."
-    rng, T = seed_step(run.seed, 2), run.preset.stage2.frames[1]
-    idx, times = clip_windows(run.data, clips, T, rng)
+    rng = seed_step(run.seed, 2)
+    idx, times = clip_windows(run.data, clips, min(run.preset.stage2.frames[1], run.data.n_frames), rng)
     pair = [idx, other_clip(run.data, idx[:, 0], rng)[:, None].expand_as(idx)]
     if (pair[0] == pair[1]).any(): pair = pair[:1]
     run.vdsm.start_motion_at(*(run.data.frames(i, times).to(run.fabric.device) for i in pair))
