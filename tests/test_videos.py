@@ -153,6 +153,26 @@ def test_two_that_build_at_once_build_once(tmp_path, clip):
     assert [f.suffix for f in cache.iterdir()] == [""]
 
 
+def test_pictures_are_read_for_what_they_show(tmp_path, clip):
+    strip, rng = np.concatenate(clip, 1), np.random.default_rng(0)
+    grey, a = strip.max(-1), rng.integers(0, 256, (*strip.shape[:2], 1), dtype=np.uint8)
+    palette = Image.fromarray(strip).quantize(7)
+    index, colours = np.array(palette), np.array(palette.convert("RGB"))
+    three = lambda x: x[..., None].repeat(3, -1)
+    shown = dict(                                         # file -> what is saved, what must be seen
+        grey_png=(grey, three(grey)), grey16_png=(grey.astype(np.uint16) * 257, three(grey)), float_tif=(grey / np.float32(255), three(grey)), int_tif=(grey.astype(np.int32) * 257, three(grey)),
+        rgba_png=(np.concatenate([strip, a], -1), strip * (a / 255)), la_png=(np.concatenate([grey[..., None], a], -1), three(grey) * (a / 255)), bool_png=(grey > 99, three(grey > 99) * 255),
+        palette_png=(palette, colours), clear_png=(palette, colours * (index != 3)[..., None]), cmyk_tif=(Image.fromarray(strip).convert("CMYK"), strip))
+    (tmp_path / "clips").mkdir()
+    for name, (x, _) in shown.items():
+        im = x if isinstance(x, Image.Image) else Image.fromarray(x)
+        im.save(tmp_path / "clips" / f"{name[:-4]}.{name[-3:]}", **(dict(transparency=3) if name == "clear_png" else {}))
+    data = VideoFolder(tmp_path / "clips", cache=tmp_path / "cache", strict=True, held_out=0)
+    assert len(data) == len(shown)
+    for x, i in zip(bytes_of(data), data.clip.tolist()):
+        assert abs(x - np.stack(np.split(shown[data.videos.names[i].replace(".", "_")][1], T, 1))).max() <= .51, data.videos.names[i]
+
+
 # the thousand: name -> bytes, each from a generator that is seeded by its number
 
 def encoded(save): out = io.BytesIO(); save(out); return out.getvalue()
@@ -188,7 +208,7 @@ def bad_headers(rng):
             npy(np.zeros((0, 8, 8, 3), np.uint8)), npy(np.zeros((16, 0, 8), np.uint8)), npy(np.zeros(9, np.uint8)), npy(np.full((16, 8, 8), np.nan)), npy(np.full((16, 8, 8), 7.)),
             npy(np.full((16, 8, 8), np.inf, np.float32)), npy(np.zeros((16, 8, 8), int)), npy(np.zeros((16, 8, 8), complex)), npy(np.zeros((16, 8, 8), "U3")), npy(np.zeros((16, 8, 8), "M8[s]")),
             npy(np.zeros((16, 8, 8, 2), np.uint8)), npy(np.zeros((16, 8, 8), [("a", "u1")])), npy(np.zeros((3, 8, 8), np.uint8)), npy(np.zeros((1, 1, 1, 1, 1, 1), np.uint8))], [
-            huge, npz_of(big[:-9]), npz_of(b""), encoded(lambda out: zipfile.ZipFile(out, "w").close()), encoded(lambda out: np.savez(out, np.array([None], object))), npz_of(big, "../../evil.npy")]
+            huge, npz_of(big[:-9]), npz_of(b""), encoded(lambda out: zipfile.ZipFile(out, "w").close()), encoded(lambda out: np.savez(out, np.array([None], object)))]
 
 
 def npz_of(raw, name="x.npy"):
@@ -215,29 +235,29 @@ def damaged(rng, raw):
 
 
 def write_bad(root, clip, n=1000, seed=0):
-    "So many bad or odd inputs below a folder; how many, and those of them that can be read."
+    "So many bad or odd inputs below a folder; how many, those of them that can be read, and some that must not be."
     rng, files = np.random.default_rng(seed), []
     good, odd = good_files(rng, clip)
     videos = {}
-    for name in ("h264_mp4", "h264_mkv", "vp9_webm", "ffv1_mkv", "png_mov", "raw_avi"):
-        ending, _, options = EXACT[name].partition(" ")
-        write_video(root.parent / f"good{ending}", clip[:, ::4, ::4], options); videos[ending[1:]] = (root.parent / f"good{ending}").read_bytes()
-    for ending in ("avi", "webm", "mkv"):
-        ending, _, options = dict(LOSSY)[dict(avi="mjpeg_avi", webm="vp8_webm", mkv="av1_mkv")[ending]].partition(" ")
-        write_video(root.parent / f"lossy{ending}", clip, options); videos["lossy." + ending[1:]] = (root.parent / f"lossy{ending}").read_bytes()
+    for how, name in [(EXACT, k) for k in ("h264_mp4", "h264_mkv", "vp9_webm", "ffv1_mkv", "png_mov", "raw_avi")] + [(LOSSY, k) for k in ("mjpeg_avi", "vp8_webm", "av1_mkv")]:
+        ending, _, options = how[name].partition(" ")
+        write_video(file := root.parent / f"{name}{ending}", clip[:, ::4, ::4] if how is EXACT else clip, options)
+        videos[name + ending] = file.read_bytes()
     files += [(e, raw) for e, some in odd.items() for raw in some]
     readable = len(files) - 1                                     # the last is a GIF of one page
-    files += [("npy", raw) for raw in bad_headers(rng)[0]] + [("npz", raw) for raw in bad_headers(rng)[1]]
+    headers = bad_headers(rng)
+    files += [("npy", raw) for raw in headers[0]] + [("npz", raw) for raw in headers[1]]
+    useless = len(files)
     files += [(e, raw) for raw in bad_pictures() for e in ("png", "jpg", "gif", "bmp")]
     files += [("npy", npy(clip[:t, :h, :w])) for t, h, w in ((16, 1, 1), (1, 1, 1), (16, 1, 64), (16, 64, 1), (15, 4, 4), (17, 3, 4))]
     kinds = ["png", "jpg", "gif", "mp4", "avi", "webm", "mkv", "mov", "npy", "npz", "tif", "bmp", "webp"]
     files += [(e, raw) for e in kinds for raw in (b"", b"\0", b"not what its name says\n", b"\0" * 5000, rng.bytes(3000))]
-    files += [(e, raw) for e in kinds for k, raw in (good | videos).items() if rng.random() < .25 and not k.endswith(e)]   # good ones under another's name
+    files += [(e, raw) for e in kinds for k, raw in (good | videos).items() if rng.random() < .25 and not k.endswith(e)]    # good ones under another's name
     files += [(k.split(".")[-1], damaged(rng, raw)) for _ in range(16) for k, raw in videos.items()]
     while len(files) < n - 60: k = rng.choice(list(good)); files.append((k, damaged(rng, good[k])))
     names = [f"{'abcdefg'[i % 7]}{i}x.{ending}" for i, (ending, _) in enumerate(files)]
     for name, (_, raw) in zip(names, files): (root / name).write_bytes(raw)
-    return n, set(names[:readable]) | write_odd_entries(root, clip, rng, n - len(files))
+    return n, set(names[:readable]) | write_odd_entries(root, clip, rng, n - len(files)), set(names[readable + 1:useless])
 
 
 def write_odd_entries(root, clip, rng, n):
@@ -254,7 +274,7 @@ def write_odd_entries(root, clip, rng, n):
             case 5: (root / f"odd{i}.png").mkdir()
             case 6: name = os.fsdecode(b"\xff\xfe odd\n%d.npy" % i); np.save(root / name, clip[:, ::8, ::8]); readable.add(name)
             case 7: Path(os.fsdecode(raw + b"/\x80%d.mp4" % i)).write_bytes(b"\x80")
-            case 8: as_frames(at, clip, ".png"); (at / "img_7.png").write_bytes((at / "img_7.png").read_bytes()[:40])
+            case 8: at.mkdir(); [(at / f"im\ng_{k}.png").write_bytes(picture(f)[:40 if k == 7 else None]) for k, f in enumerate(clip)]
             case 9: as_frames(at, clip, ".png"); Image.new("I;16", (5, 9), 65535).save(at / "img_7.png"); readable.add(at.name)   # another size and kind
             case 10: s = socket.socket(socket.AF_UNIX); s.bind(os.path.relpath(root / f"odd{i}.gif")); s.close()
             case 11: (at / "down").mkdir(parents=True); os.symlink(at, at / "down" / "up"); np.save(at / "down" / "clip.npy", clip[:3])
@@ -282,7 +302,7 @@ def test_a_thousand_bad_inputs(tmp_path, clip, monkeypatch):
     monkeypatch.chdir(tmp_path)                                                               # the name of a socket is short
     root, cache = tmp_path / "bad", tmp_path / "cache"
     root.mkdir()
-    n, right = write_bad(root, clip)
+    n, right, wrong = write_bad(root, clip)
     run = subprocess.run([sys.executable, "-W", "error", "-c", FUZZ, str(root), str(cache)], capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, run.stderr[-3000:]
     assert not [line for line in run.stderr.splitlines() if not re.match(r" *$|decoding bad: ", line)], run.stderr[-3000:]     # no warning, no word of ffmpeg's
@@ -295,4 +315,5 @@ def test_a_thousand_bad_inputs(tmp_path, clip, monkeypatch):
     known = {k.split("[")[0] for k in (*said["skipped"], *said["used"])}
     missing = [e.name for e in os.scandir(root) if e.name not in known and not any(k.startswith(e.name + "/") for k in known)]
     assert not missing, missing
+    assert not wrong - set(said["skipped"])
     assert not set(said["used"]) & set(said["skipped"]) and not right - {k.split("[")[0] for k in said["used"]}

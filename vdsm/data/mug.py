@@ -84,7 +84,10 @@ class MUG(Segments):
         labels = [expression(l, actions) if named and isinstance(l, dict) else l for l in labels]
         super().__init__('mug', split, videos, labels, skipped=skipped, classes=dict(action=EXPRESSIONS) if named else None, split_by=split_by, **(dict(stride=2) | segments))
 
-def expression(labels: dict[str, str], actions: tuple[str, ...]|None) -> dict[str, str]|str: # a text: why it is left out
+def expression(
+    labels: dict[str, str], # factor -> value of a clip
+    actions: tuple[str, ...]|None, # what action 0, 1, ... is
+) -> dict[str, str]|str: # a text: why it is left out
     "Labels with the action as one of the six expressions."
     action = labels['action']
     if actions and action.isdigit():

@@ -181,7 +181,7 @@ def video_frames(
     fit: str='crop', # as in `fit_frame`
     patience: float=30., # seconds without a byte after which the decoder is ended
 ) -> Iterator[tuple[str, np.ndarray]]:
-    "The frames of a video, [64,64,4]."
+    "The frames of a video, [64,64,4]; a `ValueError` says what the decoder complained of."
     size, held = FRAME*FRAME*4, bytearray()
     with tempfile.TemporaryFile() as complaints:
         p = subprocess.Popen(decoder(file, fit), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaints)
@@ -302,7 +302,10 @@ def decode(
 # %% ../../nbs/data/04_video_folder.ipynb #videos
 class Videos:
     "Decoded clips in a cache."
-    def __init__(self, folder: Path, channels: int):
+    def __init__(self,
+        folder: Path, # of the cache
+        channels: int, # 3 or 1
+    ):
         index = json.loads((folder/'index.json').read_text())
         self.files, self.suffixes, lengths = zip(*index['clips']) if index['clips'] else ((), (), ())
         self.lengths, self.skipped = torch.tensor(lengths, dtype=torch.int64), index['skipped'] # frames of each [N]; name -> why
@@ -315,7 +318,10 @@ class Videos:
 
 # %% ../../nbs/data/04_video_folder.ipynb #cached
 @contextmanager
-def locked(file: Path, wait: bool=True): # whether the lock was had
+def locked(
+    file: Path, # that is locked
+    wait: bool=True, # until it is free
+): # whether the lock was had
     "A lock that lasts no longer than the process."
     with open(file, 'w') as f:
         try: fcntl.flock(f, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
@@ -431,7 +437,7 @@ class Segments(Sequences):
         stride: int=1, # every so many frames of the film
         segments: int|None=None, # of a training clip; default: as many as cover it
         split_by: str='clip', # what is held out: 'clip' or 'individual'
-        groups: str|Callable|None=None, # pattern found in, or function of, a path that gives what must stay on one side
+        groups: str|Callable|None=None, # regular expression found in a path, or function of it, that names what must stay on one side
         held_out: float=.15, # share of them that tests
         seed: int=0, # of split and segments
         classes: dict[str, tuple[str, ...]]|None=None, # factor -> its values in order; of the others, those there are
@@ -465,7 +471,12 @@ class Segments(Sequences):
         return torch.from_numpy(self.videos.pixels[(self.start[clips] + times*self.stride).numpy()]).movedim(-1, -3).contiguous().float()/255
 
 # %% ../../nbs/data/04_video_folder.ipynb #clips-helpers
-def tell_skipped(name: str, skipped: dict[str, str], n_clips: int, strict: bool):
+def tell_skipped(
+    name: str, # of the data set
+    skipped: dict[str, str], # path -> why
+    n_clips: int, # that are left
+    strict: bool, # whether nothing may be skipped
+):
     "Say what is no clip; a `ValueError` if that is all there is, or if it may not be."
     few = '; '.join(f'{printable(k)}: {why}' for k, why in list(skipped.items())[:3]) + ('; ...' if len(skipped) > 3 else '')
     if not n_clips: raise ValueError(f"{name} holds no clip that can be used ({few or 'it is empty'}); put {READS} there.")
@@ -475,16 +486,23 @@ def tell_skipped(name: str, skipped: dict[str, str], n_clips: int, strict: bool)
 @functools.cache
 def tell_once(sentence: str): print(sentence)
 
-def split_keys(names: list[str], who: list[int], split_by: str, groups: str|Callable|None) -> list[list]:
+def split_keys(
+    names: list[str], # relative paths of clips
+    who: list[int], # the individual that each shows
+    split_by: str, # 'clip' or 'individual'
+    groups: str|Callable|None, # as in `Segments`
+) -> list[list]: # one list of keys a reason
     "What keeps clips on one side, for `joined`."
+    try: groups = re.compile(groups) if isinstance(groups, str) else groups
+    except re.error as e: raise ValueError(f"groups={groups!r} is no regular expression ({e}).") from None
     if split_by not in ('clip', 'individual'): raise ValueError(f"split_by={split_by!r}: choose 'clip' or 'individual'.")
     def group(name):
         if callable(groups): return groups(name)
-        found = re.search(groups, name)
+        found = groups.search(name)
         return ('name', name) if found is None else found[1] if found.re.groups else found[0]
     return [names] + ([who] if split_by == 'individual' else []) + ([[group(n) for n in names]] if groups else [])
 
-def nothing_held_out(name: str, split_by: str, held_out: float) -> str: # a sentence
+def nothing_held_out(name: str, split_by: str, held_out: float) -> str: # why there is no test split
     if not held_out: return f"{name}: held_out=0 leaves no clip to test on; give a share."
     return f"{name} is all one {split_by} or one group, so nothing can be held out; add clips" + (", or use split_by='clip'." if split_by == 'individual' else ".")
 
