@@ -70,7 +70,7 @@ class Pendulum(Sequences):
         super().__init__('pendulum', split, n_frames, factors, dict(colour=tuple(COLOURS), speed=tuple(SPEEDS)), factors['colour'])
         rng = np.random.default_rng([seed, split == 'test'])
         self.amplitude, self.phase = rng.uniform(*AMPLITUDE, n_clips), rng.uniform(0, 1, n_clips)
-        self.omega = np.array(list(SPEEDS.values()))[factors['speed']]
+        self.omega = np.array(list(SPEEDS.values()))[factors['speed'].numpy()]
         self.rgb = torch.tensor(list(COLOURS.values()))[factors['colour']]
 
     def angle(self,

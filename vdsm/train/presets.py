@@ -76,8 +76,10 @@ QUICK = dict(
               lr_factor=Anneal((.02, 1, .02, .5, .02), (0, .03, .7, .73, 1), 'cosine'), **PAPER_2)),      # to rest, and once more on pixels
     moving_mnist=Preset(
         VDSMConfig(n_experts=40, z_dim=20, d_dim=24, encoder=(16, 32, 64, 64, 64), channels=1),
-        Stage(9000, batch=24, frames=(6, 6), **PAPER_1 | dict(lambda_z=Anneal((10, 1), (0, .15), 'geometric'))),  # at 30, z would stay empty for long
-        Stage(4000, batch=16, frames=(12, 16), decoded=4, context=8, pseudo=.8, pseudo_batch=64, tune_s=False, lr=1e-3,
+        Stage(12_000, batch=10, frames=(6, 6), lr=2e-3, **PAPER_1 | dict(
+            lambda_z=Anneal((10, 1), (0, .1), 'geometric'),                                          # at 30, z would stay empty for long
+            inverse_temperature=Anneal((40, 160), (0, .5), 'cosine'))),                              # in units of p(s): 1 to 4
+        Stage(3000, batch=16, frames=(12, 16), decoded=4, context=8, pseudo=.8, pseudo_batch=64, tune_s=False, lr=1e-3,
               lr_factor=Anneal((.02, 1, .02, .5, .02), (0, .03, .8, .83, 1), 'cosine'), **PAPER_2)),
     mug=for_faces(3000), video_folder=for_faces(2000))
 
