@@ -36,6 +36,7 @@ class Stage:
     pseudo: float = 0.               # stage 2: share of the stage that explains pseudo-observations; 0: pixels throughout (eq. 4)
     pseudo_batch: int = 64           # stage 2: clips a step in that share
     tune_s: bool = True              # stage 2: the layers of s go on learning on pixels after pseudo-observations
+    unshared: bool = True            # stage 2: d starts without what two clips of one individual share
     horizon: int = 1                 # stage 2: of the multi-step KL; 1: none (eq. 4)
     horizon_from: float = .5         # stage 2: share of the stage after which the horizon holds
 
@@ -72,13 +73,15 @@ QUICK = dict(
     sprites=Preset(
         VDSMConfig(n_experts=40, z_dim=30, d_dim=50, encoder=(16, 32, 64, 128, 128)),
         Stage(3000, batch=16, **PAPER_1),
-        Stage(3000, batch=16, frames=(8, 8), decoded=4, pseudo=.7, pseudo_batch=64, tune_s=False, lr=1e-3,
-              lr_factor=Anneal((.02, 1, .02, .5, .02), (0, .03, .7, .73, 1), 'cosine'), **PAPER_2)),      # to rest, and once more on pixels
+        Stage(3000, batch=16, frames=(8, 8), decoded=4, pseudo=.7, pseudo_batch=64, tune_s=False, unshared=False, lr=1e-3,
+              lr_factor=Anneal((.02, 1, .02, .5, .02), (0, .03, .7, .73, 1), 'cosine'),                  # to rest, and once more on pixels
+              **PAPER_2 | dict(lambda_d=Anneal((.1, 1.5), (0, .5))))),                                   # at 1, d tells more of the clothes
     moving_mnist=Preset(
         VDSMConfig(n_experts=40, z_dim=20, d_dim=24, encoder=(16, 32, 64, 64, 64), channels=1),
-        Stage(12_000, batch=10, frames=(6, 6), lr=2e-3, **PAPER_1 | dict(
+        Stage(8000, batch=16, frames=(6, 6), lr_factor=Anneal((.02, 1, .02), (0, .03, 1), 'cosine'), **PAPER_1 | dict(
+            lambda_s=Anneal((.1, 6/16)),                                                             # s explains 16 frames of a clip, and a group shows 6
             lambda_z=Anneal((10, 1), (0, .1), 'geometric'),                                          # at 30, z would stay empty for long
-            inverse_temperature=Anneal((40, 160), (0, .5), 'cosine'))),                              # in units of p(s): 1 to 4
+            inverse_temperature=Anneal((40, 80), (0, .5), 'cosine'))),                               # in units of p(s): 1 to 2
         Stage(3000, batch=16, frames=(12, 16), decoded=4, context=8, pseudo=.8, pseudo_batch=64, tune_s=False, lr=1e-3,
               lr_factor=Anneal((.02, 1, .02, .5, .02), (0, .03, .8, .83, 1), 'cosine'), **PAPER_2)),
     mug=for_faces(3000), video_folder=for_faces(2000))

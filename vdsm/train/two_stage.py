@@ -237,11 +237,11 @@ def train(
 
 # %% ../../nbs/train/03_two_stage.ipynb #helpers
 def start_motion(run: Run, clips: int=512):
-    "Let d start from so many clips, each beside another of its individual where all have one."
+    "Let d start from so many clips, each beside another of its individual where all have one and the preset asks for it."
     rng = seed_step(run.seed, 2)
     idx, times = clip_windows(run.data, clips, min(run.preset.stage2.frames[1], run.data.n_frames), rng)
     pair = [idx, other_clip(run.data, idx[:, 0], rng)[:, None].expand_as(idx)]
-    if (pair[0] == pair[1]).any(): pair = pair[:1]
+    if (pair[0] == pair[1]).any() or not run.preset.stage2.unshared: pair = pair[:1]
     run.vdsm.start_motion_at(*(run.data.frames(i, times).to(run.fabric.device) for i in pair))
 
 def take_over(other: Path, folder: Path):
