@@ -75,7 +75,7 @@ QUICK = dict(
         Stage(3000, batch=16, **PAPER_1),
         Stage(3000, batch=16, frames=(8, 8), decoded=4, pseudo=.7, pseudo_batch=64, tune_s=False, unshared=False, lr=1e-3,
               lr_factor=Anneal((.02, 1, .02, .5, .02), (0, .03, .7, .73, 1), 'cosine'),                  # to rest, and once more on pixels
-              **PAPER_2 | dict(lambda_d=Anneal((.1, 1.5), (0, .5))))),                                   # at 1, d tells more of the clothes
+              **PAPER_2 | dict(lambda_d=Anneal((.1, 1.25), (0, .5))))),                                   # at 1, d tells more of the clothes
     moving_mnist=Preset(
         VDSMConfig(n_experts=40, z_dim=20, d_dim=24, encoder=(16, 32, 64, 64, 64), channels=1),
         Stage(8000, batch=16, frames=(6, 6), lr_factor=Anneal((.02, 1, .02), (0, .03, 1), 'cosine'), **PAPER_1 | dict(
