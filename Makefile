@@ -10,7 +10,7 @@ BIN := .venv/bin
 
 .PHONY: reproduce test lab notebooks
 export PATH := $(CURDIR)/$(BIN):$(PATH)
-# large blocks from huge pages, where Linux has them: a step takes about a tenth less time and no more memory
+# large blocks from huge pages, where Linux has them: a step took up to a fifth less time (figures/benchmark)
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
 reproduce: .venv/ready

@@ -86,6 +86,7 @@ QUICK = dict(
               lr_factor=Anneal((.02, 1, .02, .5, .02), (0, .03, .8, .83, 1), 'cosine'), **PAPER_2)),
     mug=for_faces(3000), video_folder=for_faces(2000))
 
+# %% ../../nbs/train/02_presets.ipynb #full-size
 BIG = VDSMConfig(n_experts=40, z_dim=30, d_dim=50, encoder=(32, 64, 64, 128, 256), decoder=(512, 256, 128, 64), embedding=256, hidden=512, lstm_layers=3)
 SIZES = dict(pendulum=dict(model=replace(BIG, n_experts=7), frames=(16, 16)), sprites=dict(model=BIG, frames=(8, 8)),
              moving_mnist=dict(model=replace(BIG, channels=1), frames=(16, 16)),
