@@ -21,17 +21,17 @@ def time_steps(
     batch: int, frames: int, # sequences a step and frames of each
     steps: int, # timed, after two that warm up
     config: VDSMConfig, # sizes
-    explain: str='pixels', # stage 2: 'pixels', 'half' of the frames, or 'pseudo'-observations
+    explain: str='pixels', # stage 2: 'pixels', pixels with s at 'rest', then 'half' of the frames, or 'pseudo'-observations
 ) -> dict[str, float]: # seconds (the fastest step), peak_mb of the process
     "Time training steps on random frames."
     torch.manual_seed(0)
     vdsm = VDSM(config)
     data = ArraySequences(torch.rand(batch, frames, 3, 64, 64))
-    vdsm.freeze_for(stage).guide.static.requires_grad_(explain != 'half')    # as `StageTrainer` has it
+    vdsm.freeze_for(stage).guide.static.requires_grad_(explain not in ('rest', 'half'))    # as `StageTrainer` has it
     x, lam, at = data.clips(slice(None)), Lambdas(), torch.arange(0, frames, 2)
     features, seen_as = encode_all(vdsm, data)
     if plain: vdsm.decoder.forward = partial(decode_in_a_loop, vdsm.decoder); vdsm.requires_grad_(True)
-    kinds = dict(pixels=dict(x=x), half=dict(x=x[:, at], at=at, n_frames=frames), pseudo=dict(x=None, n_frames=frames, pseudo=seen_as))
+    kinds = dict(pixels=dict(x=x), rest=dict(x=x), half=dict(x=x[:, at], at=at, n_frames=frames), pseudo=dict(x=None, n_frames=frames, pseudo=seen_as))
     parameters = [p for p in vdsm.parameters() if p.requires_grad]
     optimizer, elbo, took = torch.optim.Adam(parameters, fused=not plain), vdsm.elbo(stage), []
     for _ in range(steps + 2):

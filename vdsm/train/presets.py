@@ -77,13 +77,13 @@ QUICK = dict(
               lr_factor=Anneal((.02, 1, .02, .5, .02), (0, .03, .7, .73, 1), 'cosine'),                  # to rest, and once more on pixels
               **PAPER_2 | dict(lambda_d=Anneal((.1, 1.25), (0, .5))))),                                   # at 1, d tells more of the clothes
     moving_mnist=Preset(
-        VDSMConfig(n_experts=40, z_dim=20, d_dim=24, encoder=(16, 32, 64, 64, 64), channels=1),
-        Stage(8000, batch=16, frames=(6, 6), lr_factor=Anneal((.02, 1, .02), (0, .03, 1), 'cosine'), **PAPER_1 | dict(
+        VDSMConfig(n_experts=40, z_dim=20, d_dim=32, encoder=(16, 32, 64, 128, 256), embedding=256, channels=1),
+        Stage(12_000, batch=16, frames=(6, 6), lr_factor=Anneal((.02, 1, .02), (0, .03, 1), 'cosine'), **PAPER_1 | dict(
             lambda_s=Anneal((.1, 6/16)),                                                             # s explains 16 frames of a clip, and a group shows 6
             lambda_z=Anneal((10, 1), (0, .1), 'geometric'),                                          # at 30, z would stay empty for long
             inverse_temperature=Anneal((40, 80), (0, .5), 'cosine'))),                               # in units of p(s): 1 to 2
-        Stage(3000, batch=16, frames=(12, 16), decoded=4, context=8, pseudo=.8, pseudo_batch=64, tune_s=False, lr=1e-3,
-              lr_factor=Anneal((.02, 1, .02, .5, .02), (0, .03, .8, .83, 1), 'cosine'), **PAPER_2)),
+        Stage(5000, batch=16, frames=(12, 16), decoded=4, context=8, pseudo=.8, pseudo_batch=64, tune_s=False, lr=1e-3,
+              lr_factor=Anneal((.02, 1, .02, .3, .02), (0, .03, .8, .83, 1), 'cosine'), **PAPER_2)),
     mug=for_faces(3000), video_folder=for_faces(2000))
 
 # %% ../../nbs/train/02_presets.ipynb #full-size
@@ -105,6 +105,7 @@ def smoke(preset: Preset) -> Preset:
 PRESETS: dict[str, dict[str, Preset]] = {name: dict(
     quick=QUICK[name], paper=at_full_size(name, PAPER_1, PAPER_2), smoke=smoke(QUICK[name]),
     released=at_full_size(name, RELEASED_1, RELEASED_2 | (dict(frames=(20, 20)) if name == 'mug' else {}))) for name in DATASETS}
+PRESETS['sprites']['small'] = replace(QUICK['sprites'], model=replace(QUICK['sprites'].model, n_experts=24, decoder=(64, 48, 32, 16), hidden=192)) # to be shipped: 9.4 MB in half precision
 
 # %% ../../nbs/train/02_presets.ipynb #cell09
 def open_dataset(
@@ -118,7 +119,7 @@ def open_dataset(
 
 def get_preset(
     dataset: str, # name of the data set
-    name: str='quick', # 'quick', 'paper', 'released' or 'smoke'
+    name: str='quick', # 'quick', 'paper', 'released' or 'smoke'; for Sprites 'small' too
 ) -> Preset:
     "A preset by name; `ValueError` that lists the names otherwise."
     if dataset not in PRESETS: raise ValueError(f"no presets for data set {dataset!r}; choose one of {', '.join(PRESETS)}, or build a `Preset`.")
