@@ -20,7 +20,7 @@ reproduce: .venv/ready
 
 test: .venv/ready
 	nbdev_test --n_workers 2 --do_print
-	pytest -q tests
+	OMP_NUM_THREADS=1 pytest -q -n 2 tests
 
 lab: .venv/ready
 	jupyter lab nbs

@@ -1,6 +1,5 @@
-import os, sys, warnings
+import sys
 from pathlib import Path
-import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
-torch.set_num_threads(2)
+
