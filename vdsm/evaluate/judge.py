@@ -88,10 +88,10 @@ def fit_judge(
 def accuracies(
     judge: Judge,
     data: Sequences, # real clips
-    clips: int=1008, # how many of them, evenly spread
+    clips: int=1008, # how many of them, at random
 ) -> dict[str, float]: # factor -> share that is judged right
     "How often a judge is right on real clips."
-    idx, right = torch.linspace(0, len(data) - 1, min(clips, len(data))).round().long(), []
+    idx, right = torch.randperm(len(data), generator=Generator().manual_seed(0))[:clips], []
     for part in idx.split(64): right.append({k: p.argmax(-1) == data.factors[k][part] for k, p in judge(data.clips(part)).items()})
     return {k: torch.cat([r[k] for r in right]).double().mean().item() for k in judge.classes}
 
