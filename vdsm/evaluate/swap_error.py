@@ -10,6 +10,7 @@ __all__ = ['PIXEL', 'SWAPS', 'psnr', 'gaussian_window', 'ssim', 'mean_image', 'p
 import torch
 from torch import Generator, Tensor
 from ..data.sequences import Sequences, stranger_clip
+from .tables import cell, markdown_table
 from ..latents import reconstruct, swap
 from ..model.vdsm import VDSM
 
@@ -113,9 +114,8 @@ def swap_error(
     return {'swap_error.pairs': len(pairs[0])} | {name(*key): torch.cat([o[key] for o in out]).double().mean().item() for key in out[0]}
 
 def swap_table(
-    metrics: dict[str, float], # from `swap_error`, as means over seeds; their spread under .std, if there is one
+    metrics: dict[str, float], # from `swap_error`, or of several seeds from `over_seeds`
 ) -> str: # Markdown
     "A row for what is compared with the truth."
-    cell = lambda k, digits: f'{metrics[k]:.{digits}f}' + (f" ± {metrics[f'{k}.std']:.{digits}f}" if f'{k}.std' in metrics else '')
-    rows = [[said, *(cell(f'swap_error.{k}' + (f'.{of}' if of != 'swap' else ''), d) for k, d in (('mae', 5), ('ssim', 4)))] for of, said in SWAPS.items()]
-    return '\n'.join('| ' + ' | '.join(r) + ' |' for r in [['compared with the true swap', 'mean absolute error', 'SSIM'], ['---']*3, *rows])
+    name = lambda k, of: f'swap_error.{k}' + (f'.{of}' if of != 'swap' else '')
+    return markdown_table(['compared with the true swap', 'mean absolute error', 'SSIM'], [[said, cell(metrics, name('mae', of), 1, 5), cell(metrics, name('ssim', of), 1, 4)] for of, said in SWAPS.items()])

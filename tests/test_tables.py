@@ -1,0 +1,60 @@
+"The tables, in small: papermill notebooks on a smoke run, and judges that are kept."
+import json, signal, subprocess, sys, time
+import papermill, pytest
+from sync import ROOT
+from vdsm.evaluate.judge import JudgeConfig, get_judge
+
+METRICS = dict(
+    table1=("consistency.reconstruction.colour", "consistency.rollout.mean", "probe.s_hat.colour", "probe_mlp.d_sample.speed", "probe.d.colour.majority",
+            "probe_paper.d.speed.chance", "probe_paper_mlp.s_hat_sample.colour", "probe_paper.test_clips", "judge.speed"),
+    table2=("consistency.reconstruction.mean", "sample.prior.speed.h_y", "sample.aggregate.colour.h_y_x", "sample.prior.mean.h_y_ceiling", "sample.real.mean.h_y"),
+    swap_benchmark=("swap.action.prior.accuracy", "swap.action.donor.is", "swap.content.prior.h_y_x", "swap.content.donor.same.colour", "swap.content.lstm.score", "swap.real.is"))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    "An empty folder in which the notebooks of this file run; run and judge are made by the first."
+    return tmp_path_factory.mktemp("tables")
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_table_reruns(name, place):
+    def run(seeds):
+        papermill.execute_notebook(ROOT / "nbs" / "figures" / f"{name}.ipynb", place / "executed.ipynb", cwd=place, progress_bar=False,
+                                   parameters=dict(dataset="pendulum", preset="smoke", seeds=seeds, n_clips=60, judge_steps=20))
+        return json.loads((place / "figures" / f"{name}_pendulum" / "metrics.json").read_text())
+    one, two = run("0"), run("0,1")
+    for name_ in METRICS[name]:
+        assert one["metrics"][name_] == one["metrics"].get(f"{name_}.seed0", one["metrics"][name_]), name_
+        if name_.startswith("judge."): continue
+        assert two["metrics"][f"{name_}.seed0"] == one["metrics"][name_], f"{name_} is not the same every time"
+        assert two["metrics"][name_] == pytest.approx((two["metrics"][f"{name_}.seed0"] + two["metrics"][f"{name_}.seed1"]) / 2)
+        assert f"{name_}.std" in two["metrics"] and f"{name_}.std" not in one["metrics"]
+    assert {"dataset", "preset", "seeds", "n_clips", "split", "versions", "device", "judge", "measure_seconds"} <= two["run"].keys() and two["run"]["seeds"] == [0, 1]
+    table = (place / "figures" / f"{name}_pendulum" / "table.md").read_text()
+    assert "seed 0, 1" in table and "±" in table and "60 " in table and "nan" not in table
+    said = "".join("".join(o.get("text", "")) for c in json.loads((place / "executed.ipynb").read_text())["cells"] for o in c.get("outputs", []))
+    assert "right on 1,008 held out" in said and "unfit for" in said                       # twenty steps make no judge, and that is said
+
+
+def test_a_killed_judge_leaves_nothing_behind(tmp_path):
+    code = ("from pathlib import Path; from vdsm.evaluate.judge import JudgeConfig, get_judge\n"
+            f"print(get_judge('pendulum', config=JudgeConfig(width=4, hidden=8, steps=STEPS, batch=8), folder=Path({str(tmp_path)!r}), n_clips=140).about['accuracy'])")
+    going = subprocess.Popen([sys.executable, "-c", code.replace("STEPS", "100000")], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    seen = ""
+    while "judge of pendulum" not in seen: seen += going.stderr.read(1)             # it is learning
+    time.sleep(1)
+    going.send_signal(signal.SIGKILL); going.wait(); going.stderr.close()
+    assert not any(tmp_path.iterdir())
+    said = [subprocess.run([sys.executable, "-c", code.replace("STEPS", "10")], cwd=ROOT, check=True, capture_output=True, text=True) for _ in range(2)]
+    assert said[0].stdout == said[1].stdout and "judge of pendulum" in said[0].stderr and "judge of pendulum" not in said[1].stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["pendulum-train-0"]
+
+
+def test_a_judge_of_another_architecture_is_replaced(tmp_path, capsys):
+    make = lambda hidden: get_judge("pendulum", config=JudgeConfig(width=4, hidden=hidden, steps=2, batch=4), folder=tmp_path, n_clips=70)
+    make(8)
+    assert make(12).about["model"]["hidden"] == 12
+    assert "holds another judge, of hidden 8 and not 12: training anew." in capsys.readouterr().out
+    assert json.loads((tmp_path / "pendulum-train-0" / "config.json").read_text())["model"]["hidden"] == 12
+    assert make(12).about["accuracy"].keys() == {"colour", "speed"} and capsys.readouterr().out == ""
