@@ -29,7 +29,7 @@ def gaussian_window(
     size: int, # of the frame
 ) -> Tensor: # G [size-10,size]
     "Weights of the 11 pixels under each window."
-    off = torch.arange(size)[None] - torch.arange(size - 10)[:, None] - 5
+    off = (torch.arange(size)[None] - torch.arange(size - 10)[:, None] - 5).double()
     g = torch.exp(-(off/1.5)**2/2)*(off.abs() <= 5)
     return g/g.sum(1, keepdim=True)
 
