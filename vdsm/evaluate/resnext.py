@@ -97,7 +97,7 @@ def load_resnext(
     if not Path(file).is_file(): raise FileNotFoundError(f"no file {file}; wanted is {WANTED}. Without it, the judge's features serve.")
     try: held = torch.load(file, map_location='cpu', weights_only=True)
     except Exception as e:
-        if 'GLOBAL' in str(e) or 'Unsupported' in str(e): raise ValueError(f"{file} holds more than tensors and plain values, and reading that could run code, so it was not read; wanted is {WANTED}.") from None
+        if 'GLOBAL' in str(e) or 'REDUCE' in str(e): raise ValueError(f"{file} holds more than tensors and plain values, and reading that could run code, so it was not read; wanted is {WANTED}.") from None
         raise ValueError(f"{file} is cut short, damaged or no weights file of PyTorch ({type(e).__name__}); fetch it again: {WANTED}.") from None
     state = held.get('state_dict', held) if isinstance(held, dict) else None
     if not state or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()): raise ValueError(f"{file} holds no named tensors (a state_dict); wanted is {WANTED}.")
