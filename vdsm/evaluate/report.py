@@ -70,15 +70,16 @@ KIND = ('dataset', 'split', 'train_clips', 'test_clips', 'n_clips', 'frames') # 
 def side_by_side(
     files: list[Path], # metrics.json
 ) -> list[dict]: # a row for each kind of clips, preset and metric: `KIND`, preset, metric, mean, std (None of one seed), n
-    "Many runs, summarised over seeds."
-    found = {}                                                     # (kind, preset, metric) -> seed -> (value, file)
+    "Many runs, summarised."
+    found = {}                                                     # (kind, preset, metric) -> run -> (value, file)
     for file in files:
         report = read_metrics(file)
         for seed, metrics in by_seed(report).items():
+            which = seed, metrics.get('run.train_seconds')
             for name, value in metrics.items():
                 seen = found.setdefault((*(report['run'].get(k) for k in KIND), report['run']['preset'], name), {})
-                if seed in seen and not math.isclose(seen[seed][0], value, rel_tol=1e-6): raise ValueError(f"{seen[seed][1]} and {file} give {name} of the same run (seed {seed}) as {seen[seed][0]} and {value}; leave one of them out.")
-                seen.setdefault(seed, (value, file))
+                if which in seen and not math.isclose(seen[which][0], value, rel_tol=1e-6): raise ValueError(f"{seen[which][1]} and {file} give {name} of the same run (seed {seed}) as {seen[which][0]} and {value}; leave one of them out.")
+                seen.setdefault(which, (value, file))
     rows = [dict(zip((*KIND, 'preset', 'metric'), key)) | dict(values=[v for v, _ in seen.values()]) for key, seen in found.items()]
     return [{k: v for k, v in r.items() if k != 'values'} | dict(mean=statistics.fmean(r['values']), std=statistics.stdev(r['values']) if len(r['values']) > 1 else None, n=len(r['values'])) for r in rows]
 
@@ -86,7 +87,7 @@ def side_by_side(
 def report_tables(
     rows: list[dict], # from `side_by_side`
 ) -> list[tuple[str, list[str], list[list[str]]]]: # of each kind of clips: title, head, rows
-    "Wide tables, a column a preset: mean, ± standard deviation, number of seeds."
+    "Wide tables, a column a preset: mean, ± standard deviation, number of runs."
     kinds, tables = dict.fromkeys(tuple(r[k] for k in KIND) for r in rows), []
     number = lambda v: f'{v:,.0f}' if abs(v) >= 1000 else f'{v:.4g}'
     for kind in kinds:
@@ -105,7 +106,7 @@ def write_report(
     "Write the tables for people and the rows for machines."
     out = Path(out); out.mkdir(parents=True, exist_ok=True)
     line = lambda cells: '| ' + ' | '.join(cells) + ' |'
-    text = ['# Runs side by side', '', 'Mean, ± sample standard deviation over seeds, and in brackets how many seeds there are.', '']
+    text = ['# Runs side by side', '', 'Mean, ± sample standard deviation over runs, and in brackets how many runs there are.', '']
     for title, head, body in report_tables(rows): text += [f'## {title}', '', line(head), line(['---']*len(head)), *map(line, body), '']
     (out/'report.md').write_text('\n'.join(text))
     with open(out/'report.csv', 'w', newline='') as f:
