@@ -94,9 +94,10 @@ def report_tables(
         mine = {(r['metric'], r['preset']): r for r in rows if tuple(r[k] for k in KIND) == kind}
         presets, metrics = (list(dict.fromkeys(key[i] for key in mine)) for i in (1, 0))
         cell = lambda r: '' if r is None else number(r['mean']) + (f" ± {number(r['std'])}" if r['std'] is not None else '') + f" ({r['n']})"
-        dataset, split, training, test, measured, frames = kind
-        many = lambda n: f'{n:,}' if n is not None else 'unknown'
-        tables.append((f"{dataset}, {split or 'no split'}, {many(training)} training and {many(test)} held-out clips of {many(frames)} frames" + (f', measured on {measured:,}' if measured else ''), ['metric', *presets], [[m, *(cell(mine.get((m, p))) for p in presets)] for m in metrics]))
+        of = dict(zip(KIND, kind))
+        said = dict(split='{}', train_clips='{:,} training clips', test_clips='{:,} held-out clips', n_clips='measured on {:,}', frames='{} frames each')
+        title = ', '.join([of['dataset'], *(text.format(of[k]) for k, text in said.items() if of[k] is not None)])
+        tables.append((title, ['metric', *presets], [[m, *(cell(mine.get((m, p))) for p in presets)] for m in metrics]))
     return tables
 
 def write_report(
