@@ -59,6 +59,7 @@ def read_angle(
 # %% ../../nbs/data/01_pendulum.ipynb #cell14
 class Pendulum(Sequences):
     "Swinging pendula: factors `colour` (7) and `speed` (2); the individual is the colour."
+    knows_swaps = True
     def __init__(self,
         split: str='train', # 'train' or 'test': different amplitudes and phases
         n_clips: int=2000, # clips
@@ -81,4 +82,5 @@ class Pendulum(Sequences):
         c = clips.numpy()
         return torch.from_numpy(pendulum_angle(times.double().numpy(), self.omega[c], self.amplitude[c], self.phase[c])).float()
 
-    def frames(self, clips, times): return draw_pendulum(self.angle(clips, times), self.rgb[clips])
+    def show(self, moves, who, times): return draw_pendulum(self.angle(moves, times), self.rgb[who])
+    def frames(self, clips, times): return self.show(clips, clips, times)

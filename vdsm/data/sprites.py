@@ -74,6 +74,7 @@ def read_sheet(
 # %% ../../nbs/data/02_sprites.ipynb #cell11
 class Sprites(Sequences):
     "LPC sprites: factors `body`, `shirt`, `pants`, `hair`, `action` (3), `direction` (3) and `motion` (their product, 9); 10 % of the identities held out."
+    knows_swaps = True
     n_held_out = 112
     def __init__(self,
         split: str='train', # 'train': 1,008 identities; 'test': the other 112
@@ -94,8 +95,9 @@ class Sprites(Sequences):
         super().__init__('sprites', split, 8, factors, numbered | named, who)
         self.look = torch.stack([body, pants, shirt, hair, torch.zeros_like(body)])          # which variant of each layer
 
-    def frames(self, clips, times):
-        motion, look = self.factors['motion'][clips], self.look[:, clips]
+    def frames(self, clips, times): return self.show(clips, clips, times)
+    def show(self, moves, who, times):
+        motion, look = self.factors['motion'][moves], self.look[:, who]
         x = 0.
         for layer, which in zip(self.layers, look):
             cell = layer[which, motion, times].float()/255
