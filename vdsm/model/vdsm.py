@@ -282,7 +282,8 @@ CARD = """---
 
 {% if about.dataset %}Made by this project's own run `make reproduce DATASET={{ about.dataset }} PRESET={{ about.preset }} SEED={{ about.seed }}`{% if about.run %}:
 {{ about.run.steps | join(' + ') }} steps on {{ '{:,}'.format(about.run.train_clips) }} clips in {{ (about.run.train_seconds/60) | round | int }} minutes on {{ about.run.device }}{% endif %}.
-{% endif %}{% if about.half_difference is defined %}Stored in half precision, computed in single: no pixel of {{ about.half_clips }} held-out clips, reconstructed or swapped, changes by more than {{ '%.5f' % about.half_difference }} of its range.
+{% endif %}{% if about.half %}Computed in single precision; stored in half: {{ about.half | join(', ') }}.{% if about.half_difference is defined %} No pixel of {{ about.half_clips }} held-out
+clips, reconstructed or swapped, changes by more than {{ '%.5f' % about.half_difference }} of its range (a byte has steps of 0.0039).{% endif %}
 {% endif %}{% if about.attribution %}Pictures: {{ about.attribution }}.
 {% endif %}
 ```python
@@ -319,16 +320,18 @@ class Pretrained(PyTorchModelHubMixin, library_name='vdsm', license='apache-2.0'
         return vdsm.eval()
     def save_pretrained(self,
         folder: str|Path, # to write
-        half: bool|None=None, # store in float16; default: as it was stored
+        half: tuple[str, ...]|None=None, # parts to store in float16, such as 'model.decoder', '' for all; default: as it was stored
         **hub, # of the mixin, such as `push_to_hub=True`
     ):
         "Write config.json, weights.safetensors and a model card."
-        if half is not None: self.about = self.about | dict(stored='float16' if half else 'float32')
+        if half is not None: self.about = self.about | dict(half=list(half))
         return super().save_pretrained(folder, **hub)
     def _save_pretrained(self, folder: Path):
         (folder/'config.json').write_text(json.dumps(dict(model=asdict(self.config), **self.about), indent=1) + '\n')
         (folder/'README.md').unlink(missing_ok=True)                                   # the mixin keeps an old one
-        save_model(deepcopy(self).half() if self.about.get('stored') == 'float16' else self, str(folder/'weights.safetensors'))
+        stored = deepcopy(self)
+        for part in self.about.get('half', []): stored.get_submodule(part).half()
+        save_model(stored, str(folder/'weights.safetensors'))
     def generate_model_card(self, **kwargs): return super().generate_model_card(about=self.about, **kwargs)
 
 # %% ../../nbs/model/03_vdsm.ipynb #vdsm

@@ -61,7 +61,7 @@ def png(
 ) -> bytes: # a picture of H x T*W pixels
     "Frames side by side."
     x = (film.clamp(0, 1)*255).round().byte().cpu().permute(2, 0, 3, 1).flatten(1, 2).numpy()
-    out = BytesIO(); Image.fromarray(x.squeeze(-1)).save(out, 'png', compress_level=1)
+    out = BytesIO(); Image.fromarray(x[..., 0] if x.shape[-1] == 1 else x).save(out, 'png', compress_level=1)
     return out.getvalue()
 
 def grid_film(
