@@ -117,7 +117,7 @@ class Latest:
 STYLE = """
 .vdsm { --line: var(--jp-border-color2, #ddd); --soft: var(--jp-ui-font-color2, #666); --accent: #0072B2; font: 13px/1.4 var(--jp-ui-font-family, system-ui, sans-serif);
         color: var(--jp-ui-font-color1, #222); }
-.vdsm-explorer { max-width: 980px; gap: 14px; padding: 4px 2px 8px; }
+.vdsm-explorer { max-width: 980px; gap: 14px; padding: 4px 2px 8px; } .vdsm .widget-html { margin: 0; }
 .vdsm button, .vdsm select { font: inherit; color: inherit; background: var(--jp-layout-color1, #fff); border: 1px solid var(--line); border-radius: 4px; padding: 2px 8px; height: 26px; cursor: pointer; }
 .vdsm button:hover { border-color: var(--accent); }
 .vdsm :is(button, select, input):focus-visible, .vdsm label:has(:focus-visible) .clip { outline: 2px solid var(--accent); outline-offset: 2px; }
@@ -125,12 +125,13 @@ STYLE = """
 .vdsm .head { display: flex; align-items: baseline; gap: 6px; margin-bottom: 6px; min-height: 26px; }
 .vdsm .head b { font-weight: 600; flex: 1; } .vdsm .head i { font-family: serif; font-size: 15px; }
 .vdsm output, .vdsm .soft { color: var(--soft); font-variant-numeric: tabular-nums; }
-.vdsm-player .films { display: flex; gap: 12px; flex-wrap: wrap; } .vdsm-player figure { margin: 0; }
+.vdsm-columns { gap: 32px; align-items: flex-start; } .vdsm-columns > * { flex: 1 1 0; min-width: 0; }
+.vdsm-player .films { display: flex; gap: 12px; } .vdsm-player figure { margin: 0; flex: 0 1 auto; min-width: 0; }
 .vdsm-player figcaption { color: var(--soft); margin-bottom: 4px; }
-.vdsm-player canvas { display: block; image-rendering: pixelated; border-radius: 3px; background: #000; }
-.vdsm-player .bar { display: flex; align-items: center; gap: 10px; margin-top: 10px; } .vdsm-player .bar input { flex: 1; }
-.vdsm-player .bar output { width: 92px; } .vdsm-player .bar button { width: 64px; }
-.vdsm-thumbs fieldset { border: 0; margin: 0; padding: 0; display: grid; grid-template-columns: repeat(auto-fill, 56px); gap: 6px; }
+.vdsm-player canvas { display: block; max-width: 100%; height: auto; image-rendering: pixelated; border-radius: 3px; background: #000; }
+.vdsm-player .bar { display: flex; align-items: center; gap: 10px; margin-top: 8px; } .vdsm-player .bar input { flex: 1; }
+.vdsm-player .bar output { width: 110px; white-space: nowrap; } .vdsm-player .bar button { width: 64px; }
+.vdsm-thumbs fieldset { border: 0; margin: 0; padding: 0; display: grid; grid-template-columns: repeat(auto-fill, 56px); gap: 4px; }
 .vdsm-thumbs input { position: absolute; opacity: 0; } .vdsm-thumbs label { position: relative; cursor: pointer; font-size: 11px; color: var(--soft); text-align: center; overflow: hidden; padding: 3px; }
 .vdsm-thumbs .clip { display: block; width: 50px; height: 50px; border-radius: 3px; background-size: calc(var(--n)*50px) auto; }
 .vdsm-thumbs .name { display: block; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
@@ -139,10 +140,12 @@ STYLE = """
 @media (prefers-reduced-motion: no-preference) {
   .vdsm-thumbs.moving :is(label:hover .clip, input:checked + .clip, input:focus-visible + .clip) { animation: vdsm-film calc(var(--n)*.125s) steps(var(--n)) infinite; } }
 .vdsm-sliders .row { display: grid; grid-template-columns: 84px 1fr 44px; gap: 8px; align-items: center; height: 24px; } .vdsm-sliders output { text-align: right; }
-.vdsm-mixture .bars { display: flex; align-items: flex-end; gap: 2px; height: 84px; border-bottom: 1px solid var(--line); touch-action: none; cursor: ns-resize; }
+.vdsm-mixture .bars { display: flex; gap: 2px; height: 100px; border-bottom: 1px solid var(--line); touch-action: none; cursor: ns-resize; }
 .vdsm-mixture .bars div { flex: 1; height: 100%; display: flex; align-items: flex-end; } .vdsm-mixture .bars span { width: 100%; background: #9aa5ad; border-radius: 2px 2px 0 0; min-height: 1px; }
 .vdsm-mixture .bars .on span { background: var(--accent); } .vdsm-mixture .bar { display: grid; grid-template-columns: auto auto 1fr 44px; gap: 8px; align-items: center; margin-top: 8px; }
-.vdsm-readout table { border-collapse: collapse; width: 100%; } .vdsm-readout td { padding: 2px 10px 2px 0; white-space: nowrap; } .vdsm-readout meter { width: 70px; height: 10px; vertical-align: middle; }
+.vdsm-readout table { border-collapse: collapse; margin: 4px 0; } .vdsm-readout td { padding: 0 12px 0 0; white-space: nowrap; } .vdsm-readout meter { width: 48px; height: 10px; vertical-align: middle; }
+.vdsm-readout meter::-webkit-meter-optimum-value { background: var(--accent); } .vdsm-readout meter::-moz-meter-bar { background: var(--accent); }
+.vdsm-keep { gap: 6px; } .vdsm-keep button { flex: 1; padding: 0 4px; margin: 0; } .vdsm-keep .widget-text { width: auto; margin: 0; }
 .vdsm-notice { color: var(--soft); } .vdsm-notice.wrong { color: #a33; font-weight: 600; }
 """
 
@@ -164,7 +167,7 @@ export default { render({ model, el }) {
       const still = timer === null && films.stills[i - first], w = film.image.width/film.n, h = film.image.height, zoom = model.get('zoom');
       if (!canvases[i]) { const f = make('figure', stage); make('figcaption', f); canvases[i] = make('canvas', f, {role: 'img'}); }
       const c = canvases[i];
-      if (c.width !== w || c.height !== h) { c.width = w; c.height = h; c.style.width = w*zoom + 'px'; c.style.height = h*zoom + 'px'; }
+      if (c.width !== w || c.height !== h) { c.width = w; c.height = h; c.style.width = w*zoom + 'px'; }
       c.previousSibling.textContent = c.ariaLabel = model.get('labels')[i];
       c.getContext('2d').drawImage(still ? still.image : film.image, still ? 0 : (frame % film.n)*w, 0, w, h, 0, 0, w, h);
     });
@@ -187,11 +190,14 @@ export default { render({ model, el }) {
     play.textContent = on ? 'Pause' : 'Play'; el.dataset.playing = on; draw();
   }
   play.onclick = () => { run(timer === null); keep(); };
-  at.oninput = () => { run(false); go(+at.value); keep(); };
+  at.oninput = () => { frame = +at.value; run(false); keep(); };
   speed.value = model.get('fps');
   speed.onchange = () => { model.set('fps', +speed.value); model.save_changes(); run(timer !== null); };
   for (const key of ['sources', 'made', 'stills']) { const next = () => chain = chain.then(() => load(key)); model.on('change:' + key, next); next(); }
   run(!matchMedia('(prefers-reduced-motion: reduce)').matches);
+  new ResizeObserver((_, o) => {                                         // once it is in the page
+    (el.closest('.vdsm-explorer') || el).addEventListener('focusin', e => e.target.dataset.lmSuppressShortcuts = true); o.disconnect();
+  }).observe(el);
   return () => clearInterval(timer);
 } };
 """
@@ -205,7 +211,7 @@ class Player(AnyWidget):
     stills = List(Bytes()).tag(sync=True)  # the current frame of each of `made`
     counts = List(Int()).tag(sync=True)    # frames of each film
     labels = List(Unicode()).tag(sync=True)
-    zoom = Float(2.5).tag(sync=True)
+    zoom = Float(4.).tag(sync=True)       # pixels a pixel, where there is room
     frame = Int(0).tag(sync=True)          # told while it does not play
     fps = Float(8.).tag(sync=True)
 
@@ -216,9 +222,9 @@ class Thumbs(AnyWidget):
 export default { render({ model, el }) {
   const make = (tag, parent, props) => parent.appendChild(Object.assign(document.createElement(tag), props));
   el.classList.add('vdsm', 'vdsm-thumbs', model.get('moving') ? 'moving' : 'still');
-  const head = make('div', el, {className: 'head'}), set = make('fieldset', el, {ariaLabel: model.get('title')}), several = model.get('several');
-  make('b', head, {innerHTML: model.get('title')});
+  const head = make('div', el, {className: 'head'}), title = make('b', head, {innerHTML: model.get('title')}), several = model.get('several');
   if (model.get('action')) make('button', head, {type: 'button', textContent: model.get('action'), onclick: () => model.send({act: true})});
+  const set = make('fieldset', el, {ariaLabel: title.textContent});
   const sheet = URL.createObjectURL(new Blob([model.get('sheet')])), group = Math.random().toString(36);
   const inputs = model.get('names').map((name, i) => {
     const label = make('label', set, {title: model.get('about')[i]}), input = make('input', label, {type: several ? 'checkbox' : 'radio', name: group});
@@ -351,7 +357,7 @@ class Explorer(VBox):
     def __init__(self,
         model: VDSM|str|Path, # a model, or a name for `VDSM.from_pretrained`
         dataset: Sequences|str|None=None, # its clips, or their data set's name; default: held-out clips of what the model was trained on
-        n_clips: int=14, # thumbnails
+        n_clips: int=15, # thumbnails
         n_sliders: int=6, # dimensions of each code, those that change the picture most
         folder: Path|None=None, # where to save; default figures/explored
     ):
@@ -390,20 +396,19 @@ def lay_out(self: Explorer, n_sliders: int):
     who, what = factors_of(self.data)
     self.who = self.thumbs('Who <i>s</i>', who[:1], action='Draw from the prior', moving=False, picked=[0])
     self.what = self.thumbs('Does what <i>d, z</i>', what[-1:], action='Draw from the prior', picked=[len(self.clips) - 1])
-    self.player = Player(labels=['who', 'does what', 'generated: posterior', 'generated: prior alone'])
+    self.player = Player(labels=['who', 'does what', 'generated, by the posterior', 'generated, by the prior alone'])
     self.mix = Mixture(title='Experts <i>ŝ</i>', weights=self.vdsm.decoder.mixture(self.base['s']).tolist())
     self.sliders, self.dims = {}, {}
     for k, word in WORDS.items():
         self.dims[k] = influence(self.vdsm, self.codes, k).argsort(descending=True)[:n_sliders]
         limit = 3. if k == 'z' else 1.2*getattr(self.codes, k).mean.abs().max().item()
-        self.sliders[k] = Sliders(title=f"{word.capitalize()} <i>{k}</i>{', moved in all frames' if k == 'z' else ''}", labels=[f'{word} <i>{k}</i> {i}' for i in self.dims[k].tolist()],
+        self.sliders[k] = Sliders(title=f"{word.capitalize()} <i>{k}</i>{', shifted' if k == 'z' else ''}", labels=[f'{word} <i>{k}</i> {i}' for i in self.dims[k].tolist()],
                                   actions=['random', 'reset'], low=-limit, high=limit, step=limit/150, values=self.base[k][self.dims[k]].tolist())
     self.length = Sliders(title='Length', labels=['frames'], low=2, high=100, step=1, values=[float(self.data.n_frames)])
     self.reading = HTML(); self.reading.add_class('vdsm-readout')
-    side = VBox([self.length, self.reading]); side.add_class('vdsm-side')
-    main, codes = HBox([self.player, side]), HBox(list(self.sliders.values()))
-    main.add_class('vdsm-columns'); codes.add_class('vdsm-columns')
-    self.children = [self.who, self.what, main, self.notice, codes, self.mix, self.more(), HTML(html.escape(self.data.attribution))]
+    rows = HBox(list(self.sliders.values())), HBox([self.mix, self.reading, VBox([self.length, self.keep()])])
+    for row in rows: row.add_class('vdsm-columns')
+    self.children = [self.who, self.what, self.player, self.notice, *rows, self.tables(), HTML(html.escape(self.data.attribution))]
 
 # %% ../../nbs/view/01_explorer.ipynb #move
 @patch
@@ -499,7 +504,7 @@ def read(self: Explorer, s_hat: Tensor, d: Tensor):
     if not self.readout: return
     rows = ''.join(f'<tr><td class="soft">{html.escape(r.factor)}</td><td><b>{html.escape(r.name)}</b></td><td><meter value="{r.sure:.3f}" title="probability {100*r.sure:.0f} %"></meter></td>'
                    f'<td class="soft">from <i>{"ŝ" if r.code == "s_hat" else "d"}</i>, right {100*r.right:.0f} %</td></tr>' for r in self.readout(s_hat, d))
-    self.reading.value = f'<b>Linear probes read</b><table>{rows}</table><span class="soft">right: share of clips it was not fitted on</span>'
+    self.reading.value = f'<div class="head"><b>Linear probes read</b></div><table>{rows}</table><span class="soft">right: share of clips it was not fitted on</span>'
 
 # %% ../../nbs/view/01_explorer.ipynb #tables
 def table(
@@ -521,7 +526,7 @@ def between(a: Tensor, b: Tensor, n: int=7) -> Tensor: # [n,...]
 
 # %% ../../nbs/view/01_explorer.ipynb #more
 @patch
-def more(self: Explorer) -> Tab:
+def tables(self: Explorer) -> Tab:
     "The tabs below."
     who, what = factors_of(self.data)
     n, few = len(self.clips), min(4, len(self.clips))
@@ -529,9 +534,8 @@ def more(self: Explorer) -> Tab:
     self.columns = self.thumbs('Columns <i>d</i>', what[-1:], several=True, picked=list(range(n - few, n)))
     self.matrix, self.path = Player(zoom=1.5, labels=['chosen clips left and above, the rest is generated']), Player(zoom=1.8, labels=[''])
     self.along = Dropdown(options=[('identity s', 's'), ('action d', 'd')], description='between in')
-    self.file, buttons = Text('view', description='name'), [Button(description=k) for k in ('Save GIF', 'Save PNG', 'Save codes', 'Load codes')]
-    for b, do in zip(buttons, (self.save_gif, self.save_png, self.save_codes, self.load_codes)): b.on_click(lambda _, do=do: self.try_to(do))
-    tabs = self.tabs = Tab([HBox(buttons := [self.file, *buttons]), VBox([self.rows, self.columns, self.matrix]), VBox([self.along, self.path])], titles=['Keep this view', 'Swap matrix', 'Interpolate'])
+    tabs = self.tabs = Tab([VBox([self.rows, self.columns, self.matrix]), VBox([self.along, self.path])], titles=['Swap matrix', 'Interpolate'])
+    tabs.selected_index = None                                                       # closed, and nothing computed for it
     fail = lambda e: self.say(e, wrong=True)
     self.latest_matrix, self.latest_path = Latest(lambda *w: table(self.vdsm, *w), self.show_matrix, fail), Latest(lambda *w: table(self.vdsm, *w), self.show_path, fail)
     for part in (self.rows, self.columns): part.observe(self.draw_tables, 'picked')
@@ -542,8 +546,8 @@ def more(self: Explorer) -> Tab:
 def draw_tables(self: Explorer, *_):
     "Ask for what the open tab shows."
     s, d, T = self.codes.s.mean, self.codes.d.mean, self.data.n_frames
-    if self.tabs.selected_index == 1 and self.rows.picked and self.columns.picked: self.latest_matrix(s[self.rows.picked], d[self.columns.picked], T)
-    if self.tabs.selected_index == 2:
+    if self.tabs.selected_index == 0 and self.rows.picked and self.columns.picked: self.latest_matrix(s[self.rows.picked], d[self.columns.picked], T)
+    if self.tabs.selected_index == 1:
         i, j = (part.picked[0] if part.picked else 0 for part in (self.who, self.what))
         self.latest_path(*((between(s[i], s[j]), d[[j]]) if self.along.value == 's' else (s[[i]], between(d[i], d[j]))), T)
 
@@ -579,6 +583,19 @@ def read_scene(file: Path, vdsm: VDSM, dataset: str) -> Scene:
     if kept['dataset'] != dataset or sizes != (c.n_experts, c.d_dim, c.z_dim):
         raise ValueError(f"{file} holds codes of {kept['dataset']} with sizes {sizes}, and this model of {dataset} has {(c.n_experts, c.d_dim, c.z_dim)}; open the model that they were saved from.")
     return scene
+
+# %% ../../nbs/view/01_explorer.ipynb #save
+@patch
+def keep(self: Explorer) -> VBox:
+    "What saves and loads."
+    self.file = Text('view', placeholder='name')
+    rows = []
+    for some in (dict(GIF=self.save_gif, PNG=self.save_png), {'codes': self.save_codes, 'load codes': self.load_codes}):
+        rows.append(HBox([Button(description=k if k[0] == 'l' else f'save {k}') for k in some]))
+        for b, do in zip(rows[-1].children, some.values()): b.on_click(lambda _, do=do: self.try_to(do))
+    for row in rows: row.add_class('vdsm-keep')
+    box = VBox([HTML('<div class="head"><b>Keep this view as</b></div>'), self.file, *rows]); box.add_class('vdsm-keep')
+    return box
 
 @patch
 def try_to(self: Explorer, do: Callable[[Path], str]):
