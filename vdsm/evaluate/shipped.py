@@ -12,7 +12,7 @@ from pathlib import Path
 from torch import Tensor
 from ..data.sequences import home
 from ..latents import reconstruct, swap
-from ..model.vdsm import VDSM, pretrained_folder, read_config
+from ..model.vdsm import VDSM, pretrained_folder, read_config, shipped
 from ..train.checkpoint import load_checkpoint
 from ..train.presets import open_dataset
 

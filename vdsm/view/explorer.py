@@ -132,9 +132,9 @@ STYLE = """
 .vdsm-player .bar { display: flex; align-items: center; gap: 10px; margin-top: 8px; } .vdsm-player .bar input { flex: 1; }
 .vdsm-player .bar output { width: 110px; white-space: nowrap; } .vdsm-player .bar button { width: 64px; }
 .vdsm-thumbs fieldset { border: 0; margin: 0; padding: 0; display: grid; grid-template-columns: repeat(auto-fill, 56px); gap: 4px; }
-.vdsm-thumbs input { position: absolute; opacity: 0; } .vdsm-thumbs label { position: relative; cursor: pointer; font-size: 11px; color: var(--soft); text-align: center; overflow: hidden; padding: 3px; }
+.vdsm-thumbs input { position: absolute; opacity: 0; } .vdsm-thumbs label { position: relative; cursor: pointer; font-size: 11px; color: var(--soft); text-align: center; padding: 3px; }
 .vdsm-thumbs .clip { display: block; width: 50px; height: 50px; border-radius: 3px; background-size: calc(var(--n)*50px) auto; }
-.vdsm-thumbs .name { display: block; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+.vdsm-thumbs .name { display: block; line-height: 1.2; margin-top: 2px; }
 .vdsm-thumbs input:checked + .clip { box-shadow: 0 0 0 2px var(--jp-layout-color0, #fff), 0 0 0 4px var(--accent); } .vdsm-thumbs input:checked ~ .name { color: inherit; font-weight: 600; }
 @keyframes vdsm-film { to { background-position-x: calc(var(--n)*-50px); } }
 @media (prefers-reduced-motion: no-preference) {
@@ -143,7 +143,8 @@ STYLE = """
 .vdsm-mixture .bars { display: flex; gap: 2px; height: 100px; border-bottom: 1px solid var(--line); touch-action: none; cursor: ns-resize; }
 .vdsm-mixture .bars div { flex: 1; height: 100%; display: flex; align-items: flex-end; } .vdsm-mixture .bars span { width: 100%; background: #9aa5ad; border-radius: 2px 2px 0 0; min-height: 1px; }
 .vdsm-mixture .bars .on span { background: var(--accent); } .vdsm-mixture .bar { display: grid; grid-template-columns: auto auto 1fr 44px; gap: 8px; align-items: center; margin-top: 8px; }
-.vdsm-readout table { border-collapse: collapse; margin: 4px 0; } .vdsm-readout td { padding: 0 12px 0 0; white-space: nowrap; } .vdsm-readout meter { width: 48px; height: 10px; vertical-align: middle; }
+.vdsm .widget-html-content { line-height: 1.5; } .vdsm-stack { gap: 10px; }
+.vdsm-readout table { border-collapse: collapse; margin: 4px 0; } .vdsm-readout td { padding: 1px 12px 1px 0; white-space: nowrap; } .vdsm-readout meter { width: 48px; height: 10px; vertical-align: middle; }
 .vdsm-readout meter::-webkit-meter-optimum-value { background: var(--accent); } .vdsm-readout meter::-moz-meter-bar { background: var(--accent); }
 .vdsm-keep { gap: 6px; } .vdsm-keep button { flex: 1; padding: 0 4px; margin: 0; } .vdsm-keep .widget-text { width: auto; margin: 0; }
 .vdsm-notice { color: var(--soft); } .vdsm-notice.wrong { color: #a33; font-weight: 600; }
@@ -287,7 +288,8 @@ class Mixture(AnyWidget):
 export default { render({ model, el }) {
   const make = (tag, parent, props) => parent.appendChild(Object.assign(document.createElement(tag), props));
   el.classList.add('vdsm', 'vdsm-mixture');
-  make('b', make('div', el, {className: 'head'}), {innerHTML: model.get('title')});
+  const head = make('div', el, {className: 'head'}); make('b', head, {innerHTML: model.get('title')});
+  const top = make('output', head);
   const bars = make('div', el, {className: 'bars', title: 'pull a bar up to draw the mixture towards its expert'}), n = model.get('weights').length;
   const fills = Array.from({length: n}, () => make('span', make('div', bars)));
   const bar = make('div', el, {className: 'bar'});
@@ -295,7 +297,9 @@ export default { render({ model, el }) {
   const expert = make('select', bar, {ariaLabel: 'expert'}), pull = make('input', bar, {type: 'range', min: 0, max: 1, step: .01, ariaLabel: 'pull towards the expert'}), out = make('output', bar);
   for (let i = 0; i < n; i++) make('option', expert, {value: i, textContent: 'expert ' + i});
   function show() {
-    model.get('weights').forEach((w, i) => { fills[i].style.height = 100*w + '%'; fills[i].parentNode.className = model.get('pull') > 0 && i === model.get('expert') ? 'on' : ''; fills[i].parentNode.title = `expert ${i}: ${(100*w).toFixed(0)} %`; });
+    const weights = model.get('weights'), most = Math.max(...weights);
+    top.textContent = `most: expert ${weights.indexOf(most)}, ${(100*most).toFixed(0)} %`;
+    weights.forEach((w, i) => { fills[i].style.height = 100*w/most + '%'; fills[i].parentNode.className = model.get('pull') > 0 && i === model.get('expert') ? 'on' : ''; fills[i].parentNode.title = `expert ${i}: ${(100*w).toFixed(0)} %`; });
     expert.value = model.get('expert'); if (+pull.value !== model.get('pull')) pull.value = model.get('pull'); out.textContent = (100*model.get('pull')).toFixed(0) + ' %';
   }
   function set(e, p) { model.set('expert', e); model.set('pull', Math.round(100*Math.min(1, Math.max(0, p)))/100); model.save_changes(); show(); }
@@ -406,7 +410,7 @@ def lay_out(self: Explorer, n_sliders: int):
                                   actions=['random', 'reset'], low=-limit, high=limit, step=limit/150, values=self.base[k][self.dims[k]].tolist())
     self.length = Sliders(title='Length', labels=['frames'], low=2, high=100, step=1, values=[float(self.data.n_frames)])
     self.reading = HTML(); self.reading.add_class('vdsm-readout')
-    rows = HBox(list(self.sliders.values())), HBox([self.mix, self.reading, VBox([self.length, self.keep()])])
+    rows = HBox(list(self.sliders.values())), HBox([self.mix, self.reading, VBox([self.length, self.keep()]).add_class('vdsm-stack')])
     for row in rows: row.add_class('vdsm-columns')
     self.children = [self.who, self.what, self.player, self.notice, *rows, self.tables(), HTML(html.escape(self.data.attribution))]
 
@@ -503,8 +507,8 @@ def read(self: Explorer, s_hat: Tensor, d: Tensor):
     "What the probes say of the codes that are shown."
     if not self.readout: return
     rows = ''.join(f'<tr><td class="soft">{html.escape(r.factor)}</td><td><b>{html.escape(r.name)}</b></td><td><meter value="{r.sure:.3f}" title="probability {100*r.sure:.0f} %"></meter></td>'
-                   f'<td class="soft">from <i>{"ŝ" if r.code == "s_hat" else "d"}</i>, right {100*r.right:.0f} %</td></tr>' for r in self.readout(s_hat, d))
-    self.reading.value = f'<div class="head"><b>Linear probes read</b></div><table>{rows}</table><span class="soft">right: share of clips it was not fitted on</span>'
+                   f'<td class="soft"><i>{"ŝ" if r.code == "s_hat" else "d"}</i></td><td class="soft">{100*r.right:.0f} %</td></tr>' for r in self.readout(s_hat, d))
+    self.reading.value = f'<div class="head"><b>Linear probes read</b></div><table>{rows}</table><span class="soft">from which code, and how many of the clips it was not fitted on it reads right</span>'
 
 # %% ../../nbs/view/01_explorer.ipynb #tables
 def table(
@@ -534,7 +538,7 @@ def tables(self: Explorer) -> Tab:
     self.columns = self.thumbs('Columns <i>d</i>', what[-1:], several=True, picked=list(range(n - few, n)))
     self.matrix, self.path = Player(zoom=1.5, labels=['chosen clips left and above, the rest is generated']), Player(zoom=1.8, labels=[''])
     self.along = Dropdown(options=[('identity s', 's'), ('action d', 'd')], description='between in')
-    tabs = self.tabs = Tab([VBox([self.rows, self.columns, self.matrix]), VBox([self.along, self.path])], titles=['Swap matrix', 'Interpolate'])
+    tabs = self.tabs = Tab([VBox(some).add_class('vdsm-stack') for some in ([self.rows, self.columns, self.matrix], [self.along, self.path])], titles=['Swap matrix', 'Interpolate'])
     tabs.selected_index = None                                                       # closed, and nothing computed for it
     fail = lambda e: self.say(e, wrong=True)
     self.latest_matrix, self.latest_path = Latest(lambda *w: table(self.vdsm, *w), self.show_matrix, fail), Latest(lambda *w: table(self.vdsm, *w), self.show_path, fail)
@@ -594,8 +598,7 @@ def keep(self: Explorer) -> VBox:
         rows.append(HBox([Button(description=k if k[0] == 'l' else f'save {k}') for k in some]))
         for b, do in zip(rows[-1].children, some.values()): b.on_click(lambda _, do=do: self.try_to(do))
     for row in rows: row.add_class('vdsm-keep')
-    box = VBox([HTML('<div class="head"><b>Keep this view as</b></div>'), self.file, *rows]); box.add_class('vdsm-keep')
-    return box
+    return VBox([HTML('<div class="head"><b>Keep this view as</b></div>'), self.file, *rows]).add_class('vdsm-keep')
 
 @patch
 def try_to(self: Explorer, do: Callable[[Path], str]):
