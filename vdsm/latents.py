@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SEEN', 'AHEAD', 'Gaussian', 'Codes', 'on_device', 'unroll', 'infer', 'infer_frames', 'decode', 'reconstruct',
-           'roll_out', 'go_on', 'swap', 'swap_matrix', 'sample_prior', 'traverse']
+           'roll_out', 'go_on', 'swap', 'swap_matrix', 'sample_prior', 'traverse', 'influence']
 
 # %% ../nbs/latents/00_latents.ipynb #cell03
 import torch
@@ -180,3 +180,20 @@ def traverse(
         dict(s=s, d=d, z=z)[code][..., dim] = v
         out.append(decode(vdsm, s, unroll(vdsm, d, T).mean if code == 'd' else z))
     return torch.stack(out, 1)
+
+# %% ../nbs/latents/00_latents.ipynb #influence
+@torch.no_grad()
+def influence(
+    vdsm: VDSM,
+    codes: Codes, # of several clips; the first is moved
+    code: str, # 's', 'd' or 'z'
+    every: int=4, # looks at every so many frames
+) -> Tensor: # [size of the code]
+    "Mean absolute change of a pixel of the first clip when a dimension moves by one standard deviation over the clips."
+    start = {k: g.mean[:1] for k, g in codes._asdict().items()}
+    spread = getattr(codes, code).mean.flatten(0, -2).std(0)
+    def show(s, d, z): return decode(vdsm, s, (unroll(vdsm, d, z.shape[1]).mean if code == 'd' else z)[:, ::every])
+    n, still = len(spread), show(**start)
+    moves = torch.diag(spread).view(n, *(1,)*(start[code].dim() - 2), n)
+    moved = {k: (v + moves if k == code else v.expand(n, *v.shape[1:])).split(8) for k, v in start.items()}
+    return torch.cat([(show(*some) - still).abs().mean((1, 2, 3, 4)) for some in zip(*(moved[k] for k in 'sdz'))])

@@ -68,6 +68,7 @@ def check_split(split: str) -> str: # itself, if it is one
 class Sequences(Dataset):
     "Clips with named factors; subclasses implement `frames`, and `show` where who and what can be put together anew."
     knows_swaps = False # whether there is a `show`
+    attribution = '' # to be shown beside its pictures
     def __init__(self,
         name: str, # of the data set
         split: str, # 'train' or 'test'
