@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SEEN', 'AHEAD', 'Gaussian', 'Codes', 'on_device', 'unroll', 'infer', 'infer_frames', 'decode', 'reconstruct',
            'roll_out', 'go_on', 'swap', 'swap_matrix', 'AggregatePrior', 'fit_prior', 'draw', 'sample_prior',
-           'traverse', 'reach', 'leading_dims']
+           'traverse', 'influence']
 
 # %% ../nbs/latents/00_latents.ipynb #cell03
 import numpy as np, torch
@@ -214,23 +214,19 @@ def traverse(
         out.append(decode(vdsm, s, unroll(vdsm, d, T).mean if code == 'd' else z))
     return torch.stack(out, 1)
 
-# %% ../nbs/latents/00_latents.ipynb #leading
-def reach(
-    codes: Codes, # of many clips
-    code: str, # 's', 'd' or 'z'
-    spread: float=2., # standard deviations to either side
-) -> tuple[Tensor, Tensor]: # lowest and highest value of each dimension [size]
-    "The range of a code's means over clips, and over frames in `z`."
-    x = getattr(codes, code).mean.flatten(0, -2)
-    return x.mean(0) - spread*x.std(0), x.mean(0) + spread*x.std(0)
-
-def leading_dims(
+# %% ../nbs/latents/00_latents.ipynb #influence
+@torch.no_grad()
+def influence(
     vdsm: VDSM,
-    codes: Codes, # of some clips, in which a dimension moves
+    codes: Codes, # of several clips; the first is moved
     code: str, # 's', 'd' or 'z'
-    between: tuple[Tensor, Tensor], # from `reach`
-) -> tuple[Tensor, Tensor]: # dimensions, those that change the picture most first, and the change of each [size]
-    "Dimensions by the mean absolute change of a pixel from one end of the range to the other."
-    ends = torch.stack(between, 1)
-    change = torch.stack([traverse(vdsm, codes, code, i, v).diff(dim=1).abs().mean().cpu() for i, v in enumerate(ends)])
-    return change.sort(descending=True).indices, change.sort(descending=True).values
+    every: int=4, # looks at every so many frames
+) -> Tensor: # [size of the code]
+    "Mean absolute change of a pixel of the first clip when a dimension moves by one standard deviation over the clips."
+    start = {k: g.mean[:1] for k, g in codes._asdict().items()}
+    spread = getattr(codes, code).mean.flatten(0, -2).std(0)
+    def show(s, d, z): return decode(vdsm, s, (unroll(vdsm, d, z.shape[1]).mean if code == 'd' else z)[:, ::every])
+    n, still = len(spread), show(**start)
+    moves = torch.diag(spread).view(n, *(1,)*(start[code].dim() - 2), n)
+    moved = {k: (v + moves if k == code else v.expand(n, *v.shape[1:])).split(8) for k, v in start.items()}
+    return torch.cat([(show(*some) - still).abs().mean((1, 2, 3, 4)) for some in zip(*(moved[k] for k in 'sdz'))])

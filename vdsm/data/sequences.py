@@ -67,6 +67,7 @@ def check_split(split: str) -> str: # itself, if it is one
 # %% ../../nbs/data/00_sequences.ipynb #cell08
 class Sequences(Dataset):
     "Clips with named factors; subclasses implement `frames`."
+    attribution = '' # to be shown beside its pictures
     def __init__(self,
         name: str, # of the data set
         split: str, # 'train' or 'test'

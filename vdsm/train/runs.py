@@ -12,7 +12,7 @@ from ..data.moving_mnist import MovingMNIST
 from ..data.mug import MUG
 from ..data.pendulum import Pendulum
 from ..data.sequences import Sequences, home
-from ..data.sprites import ATTRIBUTION, Sprites
+from ..data.sprites import Sprites
 from ..model.vdsm import VDSM
 from .presets import get_preset
 from .two_stage import train
@@ -41,7 +41,6 @@ class OpenRun(NamedTuple):
     test: Sequences     # what was held out
     folder: Path        # checkpoints and log
     title: str          # for pictures: 'Pendulum, quick, seed 0'
-    credit: str         # whom to name beside pictures; '' if nobody
 
 def open_run(
     dataset: str, # of `RUNS`
@@ -54,4 +53,4 @@ def open_run(
     chosen, (training, test) = get_preset(dataset, preset), run_clips(dataset, seed, **options)
     folder = Path(folder or home()/'data'/'runs'/f'{dataset}-{preset}-{seed}')
     vdsm = train(training, chosen, folder, seed=seed)
-    return OpenRun(vdsm, training, test, folder, f'{RUNS[dataset][0]}, {preset}, seed {seed}', ATTRIBUTION if dataset == 'sprites' else '')
+    return OpenRun(vdsm, training, test, folder, f'{RUNS[dataset][0]}, {preset}, seed {seed}')
