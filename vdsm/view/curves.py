@@ -58,8 +58,9 @@ def save_plot(
 ) -> go.Figure: # fig
     "Write `file`.svg and `file`.png, or `file`.html where no Chromium is there to draw them."
     lines, file = textwrap.wrap(title, width//9), Path(file)
-    fig.update_layout(title=dict(text='<br>'.join(lines), x=.01, xanchor='left', y=1 - 8/(height + 24*len(lines)), yanchor='top', font_size=16), template='plotly_white',
-                      font_size=13, width=width, height=height + 24*len(lines), margin=dict(t=50 + 24*len(lines), l=60, r=20, b=50))
+    fig.add_annotation(text='<br>'.join(lines), font_size=16, showarrow=False, align='left', xref='paper', yref='paper', x=0, y=1, xanchor='left', yanchor='bottom', xshift=-50, yshift=30)
+    below, above = fig.layout.margin.b or 55, 40 + 22*len(lines)
+    fig.update_layout(template='plotly_white', font_size=13, width=width, height=height + above, margin=dict(t=above, l=60, r=30, b=below))
     file.parent.mkdir(parents=True, exist_ok=True)
     if not HAS_CHROMIUM: fig.write_html(f'{file}.html', include_plotlyjs=True); return fig
     for ending in ('svg', 'png'): fig.write_image(f'{file}.{ending}', scale=1 if ending == 'svg' else 1.5)
