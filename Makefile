@@ -22,27 +22,36 @@ reproduce: .venv/ready
 # a figure is a notebook, run on the run of a data set: figures/<notebook>_<data set>/; it is made when its notebook, the package or the run changed
 FIGURE_DATASETS ?= pendulum sprites moving_mnist $(if $(wildcard $(or $(VDSM_DATA),data)/mug),mug)
 FIGURES_OF_ALL ?= action_transfer generation experts traversals embeddings
-TABLES := $(notdir $(basename $(wildcard $(patsubst %,nbs/figures/%.ipynb,table1 table2 table3 swap_benchmark disentanglement report))))
+TABLES := $(notdir $(basename $(wildcard $(patsubst %,nbs/figures/%.ipynb,table1 table2 table3 swap_benchmark disentanglement))))
 FIGURES_pendulum := architecture frames_alone forty_frames film $(TABLES)
 FIGURES_sprites := architecture frames_alone $(TABLES)
 FIGURES_moving_mnist := forty_frames
 FIGURES_mug := frames_alone
+REPORT := $(patsubst nbs/figures/%.ipynb,figures/%/done,$(wildcard nbs/figures/report.ipynb))
 JOBS ?= $(shell nproc)
 RUN := $(or $(PRESET),quick)-$(SEED)
+CHOSEN := $(if $(PRESET),-p preset $(PRESET)) $(if $(filter-out 0,$(SEED)),-p seed $(SEED) -r seeds $(SEED))
+
+# runs the notebook of a target `figures/<name>/done` with some parameters; `done` is what it leaves when it did not fail
+made = @mkdir -p $(@D); rm -f $@; echo '$(@D) is running'; began=$$(date +%s); \
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} papermill $< $(@D)/$(notdir $<) $(1) --no-progress-bar --log-level ERROR > $(@D)/log.txt 2>&1 \
+	&& touch $@ && echo "$(@D) is made, $$(($$(date +%s) - began)) s" || { echo "$(@D) failed: $$(grep -v '^ *$$' $(@D)/log.txt | tail -n 1), see $(@D)/log.txt"; exit 1; }
 
 define figure
 FIGURES += figures/$(1)_$(2)/done
 figures/$(1)_$(2)/done: nbs/figures/$(1).ipynb data/.package data/runs/$(2)-$(RUN)/final/config.json
-	@mkdir -p $$(@D); rm -f $$@; echo '$(1) of $(2) is running'; began=$$$$(date +%s); \
-	OMP_NUM_THREADS=$$$${OMP_NUM_THREADS:-1} papermill $$< $$(@D)/$(1).ipynb -p dataset $(2) $(if $(PRESET),-p preset $(PRESET)) $(if $(filter-out 0,$(SEED)),-p seed $(SEED)) --no-progress-bar --log-level ERROR > $$(@D)/log.txt 2>&1 \
-	&& touch $$@ && echo "$(1) of $(2) is made, $$$$(($$$$(date +%s) - began)) s" || { echo "$(1) of $(2) failed: $$$$(grep -v '^ *$$$$' $$(@D)/log.txt | tail -n 1), see $$(@D)/log.txt"; exit 1; }
+	$$(call made,-p dataset $(2) $(CHOSEN))
 endef
 $(foreach d,$(FIGURE_DATASETS),$(foreach f,$(sort $(FIGURES_OF_ALL) $(FIGURES_$(d))),$(eval $(call figure,$(f),$(d)))))
 
+figures/report/done: nbs/figures/report.ipynb data/.package $(wildcard figures/*/metrics.json)
+	$(call made)
+
+# the report is over whatever was made, so it comes when all others have had their turn
 figures: .venv/ready
-	@$(MAKE) --no-print-directory --silent --keep-going $(if $(filter -j%,$(MAKEFLAGS)),,--jobs=$(JOBS)) $(FIGURES); \
-	for f in $(FIGURES); do test -e $$f || missing="$$missing $${f%/done}"; done; \
-	test -z "$$missing" && echo '$(words $(FIGURES)) figures are made' || { echo "not made:$$missing"; exit 1; }
+	@AGAIN='$(MAKE) --no-print-directory --silent --keep-going'; $$AGAIN $(if $(filter -j%,$(MAKEFLAGS)),,--jobs=$(JOBS)) $(FIGURES); $(if $(REPORT),$$AGAIN $(REPORT);) \
+	for f in $(FIGURES) $(REPORT); do test -e $$f || missing="$$missing $${f%/done}"; done; \
+	test -z "$$missing" && echo '$(words $(FIGURES) $(REPORT)) figures are made' || { echo "not made:$$missing"; exit 1; }
 
 data/runs/%-$(RUN)/final/config.json:
 	@echo 'the run of $* is training'

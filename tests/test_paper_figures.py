@@ -68,31 +68,43 @@ def project(tmp_path):
     return figures
 
 
-def made(lines): return sorted(line.split()[0] for line in lines if " is made, " in line)
+ALL = ["broken_toy", "first_toy", "last_toy"]
+def made(lines): return sorted(line.split()[0].removeprefix("figures/") for line in lines if " is made, " in line)
 
 
 def test_one_that_fails_stops_no_other_and_is_named(project):
     code, said = project()
-    assert code and made(said) == ["first", "last"] and said[-1] == "not made: figures/broken_toy"
-    assert [line for line in said if line.startswith("broken of toy failed: ValueError: no such colour")]
-    assert {"first of toy is running", "broken of toy is running"} <= set(said)
+    assert code and made(said) == ["first_toy", "last_toy"] and said[-1] == "not made: figures/broken_toy"
+    assert [line for line in said if line.startswith("figures/broken_toy failed: ValueError: no such colour")]
+    assert {"figures/first_toy is running", "figures/broken_toy is running"} <= set(said)
     assert "toy" in json.dumps(nbformat.read(project.at / "figures/first_toy/first.ipynb", 4))
     notebook(project.at / "nbs/figures/broken.ipynb", "print(dataset)")                     # repaired: only this one is left to do
     code, said = project()
-    assert code == 0 and made(said) == ["broken"]
+    assert code == 0 and made(said) == ["broken_toy"]
     code, said = project()
     assert code == 0 and said == ["3 figures are made"]
 
 
 def test_a_figure_is_made_again_when_what_it_is_made_from_changed(project):
     notebook(project.at / "nbs/figures/broken.ipynb", "print(dataset)")
-    assert made(project()[1]) == ["broken", "first", "last"]
+    assert made(project()[1]) == ALL
     later = lambda file: os.utime(project.at / file, ns=((project.at / "figures/last_toy/done").stat().st_mtime_ns + 10**9,)*2)
     later("nbs/figures/first.ipynb")
-    assert made(project()[1]) == ["first"]
+    assert made(project()[1]) == ["first_toy"]
     (project.at / "vdsm/model.py").touch()                                                   # written again, the same
     assert project() == (0, ["3 figures are made"])
     (project.at / "vdsm/model.py").write_text("changed = True")
-    assert made(project()[1]) == ["broken", "first", "last"]
+    assert made(project()[1]) == ALL
     later("data/runs/toy-quick-0/final/config.json")
-    assert made(project()[1]) == ["broken", "first", "last"]
+    assert made(project()[1]) == ALL
+
+
+def test_the_report_comes_last_and_over_what_there_is(project):
+    notebook(project.at / "nbs/figures/first.ipynb", "open(f'figures/first_{dataset}/metrics.json', 'w').write('{}')")
+    notebook(project.at / "nbs/figures/report.ipynb", "from pathlib import Path", "print(*sorted(Path('figures').glob('*/metrics.json')))")
+    code, said = project()
+    assert code and said[-1] == "not made: figures/broken_toy" and made(said) == ["first_toy", "last_toy", "report"] and said[-2].startswith("figures/report is made")
+    assert "figures/first_toy/metrics.json" in json.dumps(nbformat.read(project.at / "figures/report/report.ipynb", 4))
+    notebook(project.at / "nbs/figures/broken.ipynb", "open(f'figures/broken_{dataset}/metrics.json', 'w').write('{}')")
+    assert made(project()[1]) == ["broken_toy", "report"]                                    # another figure to report on
+    assert project() == (0, ["4 figures are made"])

@@ -42,7 +42,7 @@ def clip_grid(
     x = (x*255).round().byte().permute(0, 1, 3, 4, 2).numpy().repeat(scale, 2).repeat(scale, 3)
     B, T, H, W = x.shape[:4]
     font, large, block = ImageFont.load_default(12), ImageFont.load_default(14), '\n'.join
-    rows, columns = [wrap(r, LABEL, font) for r in rows], [wrap(c, W - 2, font) for c in columns]
+    rows, columns = [wrap(r, LABEL, font) for r in rows], [wrap(c, W - 6, font) for c in columns]
     left = int(max([font.getlength(line) for r in rows for line in r], default=-6)) + 6
     width = max(left + T*(W + GAP) - GAP, NARROW if title or caption else 0)
     title, caption = wrap(title, width, large), wrap(caption, width, font)
