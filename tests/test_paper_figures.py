@@ -13,7 +13,7 @@ FILES = dict(                                               # notebook -> pictur
     forty_frames=("own.png other.png other.gif", "forty_frames.window.error_ahead forty_frames.transition.error_ahead forty_frames.still.error_ahead"),
     experts=("alone.png all.png sharper.png serves.png serves.svg", "experts.in_use experts.mse.blend experts.mse.heaviest"),
     traversals=("s.png d.png z.png d.gif change.png change.svg", "traversal.s.active traversal.d.largest traversal.z.largest"),
-    embeddings=("tsne.png tsne.svg pca.png pca.svg", "embedding.s.neighbours.colour embedding.neighbours.speed.chance embedding.d.tsne_trustworthiness"),
+    embeddings=("tsne_1.png tsne_1.svg pca_1.png pca_1.svg", "embedding.s.neighbours.colour embedding.neighbours.speed.chance embedding.d.tsne_trustworthiness"),
     film=("film.gif strip.png", "film.pictures film.mse.first film.mse.last"))
 MORE = dict(film=dict(share=1.), embeddings=dict(clips=60))
 
