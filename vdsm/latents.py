@@ -4,13 +4,15 @@
 
 # %% auto #0
 __all__ = ['SEEN', 'AHEAD', 'Gaussian', 'Codes', 'on_device', 'unroll', 'infer', 'infer_frames', 'decode', 'reconstruct',
-           'roll_out', 'go_on', 'swap', 'swap_matrix', 'sample_prior', 'traverse', 'influence']
+           'roll_out', 'go_on', 'swap', 'swap_matrix', 'AggregatePrior', 'fit_prior', 'draw', 'sample_prior',
+           'traverse', 'influence']
 
 # %% ../nbs/latents/00_latents.ipynb #cell03
-import torch
+import numpy as np, torch
+from sklearn.mixture import GaussianMixture
 from typing import NamedTuple
 from torch import Tensor
-from .data.sequences import check_clips
+from .data.sequences import Sequences, check_clips
 from .model.vdsm import VDSM
 
 # %% ../nbs/latents/00_latents.ipynb #cell07
@@ -151,15 +153,46 @@ def swap_matrix(
     return torch.stack([swap(vdsm, actions, who[None], 'identity', by) for who in identities])
 
 # %% ../nbs/latents/00_latents.ipynb #cell23
+class AggregatePrior(NamedTuple):
+    "Densities of the codes that clips have, in place of the model's prior."
+    s: GaussianMixture   # of s
+    d_z1: GaussianMixture # of d and z_1 together
+
+@torch.no_grad()
+def fit_prior(
+    vdsm: VDSM,
+    data: Sequences, # training clips
+    clips: int=2000, # how many of them, drawn at random
+    components: int=10, # of each mixture
+    seed: int=0, # of clips, codes and fit
+) -> AggregatePrior: # for `sample_prior`
+    "Fit mixtures of Gaussians to a sample of the aggregate posterior."
+    torch.manual_seed(seed)
+    some, codes = torch.randperm(len(data))[:clips], []
+    for idx in some.split(100):
+        s, d, _ = infer(vdsm, data.clips(idx))
+        d = d.sample()
+        codes.append((s.sample(), torch.cat([d, unroll(vdsm, d, 1, sample=True).mean[:, 0]], 1)))
+    fit = lambda x: GaussianMixture(min(components, len(some)), reg_covar=1e-3*float(x.var(0).mean()), random_state=seed).fit(x.double().cpu().numpy())
+    return AggregatePrior(*(fit(torch.cat(x)) for x in zip(*codes)))
+
+def draw(mixture: GaussianMixture, n: int) -> Tensor: # [n,size], seeded by torch
+    rng = np.random.RandomState(int(torch.randint(2**31, ())))
+    which = rng.choice(len(mixture.weights_), n, p=mixture.weights_)
+    return torch.tensor(np.stack([rng.multivariate_normal(mixture.means_[k], mixture.covariances_[k]) for k in which])).float()
+
+# %% ../nbs/latents/00_latents.ipynb #sample-prior
 @torch.no_grad()
 def sample_prior(
     vdsm: VDSM,
     n: int, # clips
     n_frames: int, # frames of each
+    prior: AggregatePrior|None=None, # from `fit_prior`; default: the model's own
 ) -> Tensor: # clips [n,n_frames,C,64,64]
-    "Clips from the generative model alone."
+    "Clips from the generative model alone, nothing inferred; poses by the transition."
     c, randn = vdsm.config, lambda *shape: torch.randn(*shape, device=vdsm.device)
-    s, d, z1 = c.s_scale*randn(n, c.n_experts), randn(n, c.d_dim), randn(n, c.z_dim)
+    if prior is None: s, d, z1 = c.s_scale*randn(n, c.n_experts), randn(n, c.d_dim), randn(n, c.z_dim)
+    else: s, d, z1 = draw(prior.s, n).to(vdsm.device), *draw(prior.d_z1, n).to(vdsm.device).split([c.d_dim, c.z_dim], 1)
     return decode(vdsm, s, torch.cat([z1[:, None], roll_out(vdsm, z1, d, n_frames - 1, sample=True)], 1))
 
 # %% ../nbs/latents/00_latents.ipynb #cell26

@@ -123,7 +123,9 @@ class Run:
                     parameters=sum(p.numel() for p in self.vdsm.parameters()), **where)
 
     def save(self, name: str, optimizer=None):
-        if self.fabric.is_global_zero: save_checkpoint(self.folder/name, self.vdsm, self.about(), optimizer)
+        if self.fabric.is_global_zero:
+            save_checkpoint(self.folder/name, self.vdsm, self.about(), optimizer)
+            self.fabric.call('on_save', self)
         self.fabric.barrier()
 
     def load(self, path: Path):
