@@ -159,6 +159,6 @@ def get_judge(
         except ValueError as e: print(f'{e}: training anew.')
     judge, test = fit_judge(data, config, seed), open_dataset(dataset, 'test', **options)
     judge.about = dict(model=asdict(config), dataset=dataset, seed=seed, train=train, test_clips=min(1008, len(test)),
-                       accuracy=accuracies(judge, test), accuracy_in_training=accuracies(judge, data))
+                       accuracy=accuracies(judge, test), accuracy_in_training=accuracies(judge, data, 256))
     save_checkpoint(path, judge, {k: v for k, v in judge.about.items() if k != 'model'})
     return judge

@@ -8,7 +8,7 @@ __all__ = ['WHO', 'SWAPS', 'attributes', 'action', 'donors', 'generate', 'answer
 
 # %% ../../nbs/evaluate/03_swap_protocol.ipynb #imports
 import torch
-from functools import partial
+from functools import cache, partial
 from typing import Callable
 from torch import Tensor, Generator
 from ..data.sequences import Sequences
@@ -50,18 +50,18 @@ def generate(
     ways: tuple[str, ...], # which of the table
 ) -> dict[str, Tensor]: # way -> clips [B,T,C,64,64], on the CPU
     "Clips in every way."
-    a, b, (B, T) = infer(vdsm, clips), infer(vdsm, others), clips.shape[:2]
+    a, (B, T), b = infer(vdsm, clips), clips.shape[:2], cache(lambda: infer(vdsm, others))                    # of donors only where they are used
     like, scale = torch.randn_like, vdsm.config.s_scale
     rolled = lambda z, d, sample: torch.cat([z[:, None], roll_out(vdsm, z, d, T - 1, sample)], 1)
     codes = {
         'reconstruction': lambda: (a.s.mean, a.z.mean),
         'rollout': lambda: (a.s.mean, rolled(a.z.mean[:, 0], a.d.mean, False)),
         'action.prior': lambda: (scale*like(a.s.mean), a.z.mean),
-        'action.donor': lambda: (b.s.mean, a.z.mean),
+        'action.donor': lambda: (b().s.mean, a.z.mean),
         'content.prior': lambda: (a.s.mean, rolled(like(a.z.mean[:, 0]), like(a.d.mean), True)),
-        'content.donor': lambda: (a.s.mean, b.z.mean),
+        'content.donor': lambda: (a.s.mean, b().z.mean),
         'content.lstm': lambda: (a.s.mean, unroll(vdsm, like(a.d.mean), T).mean),
-        'sample.aggregate': lambda: (b.s.sample(), unroll(vdsm, a.d.sample(), T).mean)}
+        'sample.aggregate': lambda: (b().s.sample(), unroll(vdsm, a.d.sample(), T).mean)}
     return {w: (sample_prior(vdsm, B, T) if w == 'sample.prior' else decode(vdsm, *codes[w]())).cpu() for w in ways}
 
 # %% ../../nbs/evaluate/03_swap_protocol.ipynb #answers
