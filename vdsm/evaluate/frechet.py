@@ -129,6 +129,7 @@ def frechet_table(
     def others(what): return [', '.join(f'{k} {v}' for k, v in PUBLISHED_3.get(what, {}).items())] if published else []
     what = [k.split('.')[2] for k in metrics if k.startswith(f'kid.{name}.') and k.endswith('.low')]
     head = ['clips', 'Fréchet distance (95 %)', 'KID (95 %)', *(['published (MUG, 1,000 clips)'] if published else [])]
+    says = dict(generation='drawn from the priors', training='real training clips, the floor')
     title = f'**{dataset}: {n:,} real clips, {size:,} features of the {NETWORKS[name]}.** Compare Fréchet distances of the same network and count only.'
     if n <= size: title += f' There are no more clips than dimensions, so the covariances are singular and the distance is biased upwards.'
-    return title + '\n\n' + markdown_table(head, [[w, interval('frechet', w, 2), interval('kid', w, 4), *others(w)] for w in what])
+    return title + '\n\n' + markdown_table(head, [[says.get(w, w), interval('frechet', w, 2), interval('kid', w, 4), *others(w)] for w in what])
