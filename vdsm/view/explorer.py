@@ -533,9 +533,11 @@ def between(a: Tensor, b: Tensor, n: int=7) -> Tensor: # [n,...]
 def tables(self: Explorer) -> Tab:
     "The tabs below."
     who, what = factors_of(self.data)
-    n, few = len(self.clips), min(4, len(self.clips))
-    self.rows = self.thumbs('Rows <i>s</i>', who[:1], several=True, moving=False, picked=list(range(few)))
-    self.columns = self.thumbs('Columns <i>d</i>', what[-1:], several=True, picked=list(range(n - few, n)))
+    n = len(self.clips)
+    different = lambda part: sorted(range(n), key=lambda i: part.names.index(part.names[i]) != i)[:4]      # names that have not been there first
+    self.rows = self.thumbs('Rows <i>s</i>', who[:1], several=True, moving=False)
+    self.columns = self.thumbs('Columns <i>d</i>', what[-1:], several=True)
+    for part in (self.rows, self.columns): part.picked = different(part)
     self.matrix, self.path = Player(zoom=1.5, labels=['chosen clips left and above, the rest is generated']), Player(zoom=1.8, labels=[''])
     self.along = Dropdown(options=[('identity s', 's'), ('action d', 'd')], description='between in')
     tabs = self.tabs = Tab([VBox(some).add_class('vdsm-stack') for some in ([self.rows, self.columns, self.matrix], [self.along, self.path])], titles=['Swap matrix', 'Interpolate'])
