@@ -15,7 +15,8 @@ def free_port():
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    "A JupyterLab of its own on a copy of explore.ipynb; its address, and its log."
+    "A JupyterLab of its own on a copy of explore.ipynb; its address, its log and its folder."
+    if not CHROMIUM: pytest.fail("no Chromium: install one (Debian: apt-get install chromium)", pytrace=False)
     root = tmp_path_factory.mktemp("lab")
     (root / "work").mkdir()
     quiet = root / "SETTINGS" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
@@ -41,7 +42,6 @@ def lab(tmp_path_factory):
 def page(lab):
     "The notebook with all cells run, and the explorer's first picture drawn."
     from playwright.sync_api import sync_playwright
-    assert CHROMIUM, "no Chromium: install one (Debian: apt-get install chromium)"
     with sync_playwright() as p:
         browser = p.chromium.launch(executable_path=CHROMIUM, **SAFE)
         page = browser.new_page(viewport=dict(width=1400, height=1700))

@@ -160,8 +160,7 @@ export default { render({ model, el }) {
   const where = make('output', bar), speed = make('select', bar, {ariaLabel: 'speed'});
   for (const f of [2, 4, 8, 12, 24]) make('option', speed, {value: f, textContent: f + ' frames/s'});
   const films = {sources: [], made: [], stills: []}, loaded = {}, canvases = [];
-  let frame = 0, timer = null, answers = 0, chain = Promise.resolve();
-  const length = () => Math.max(1, ...films.sources.concat(films.made).map(f => f.n));
+  let frame = 0, timer = null, answers = 0, chain = Promise.resolve(); const length = () => Math.max(1, ...films.sources.concat(films.made).map(f => f.n));
   function draw() {
     const shown = films.sources.concat(films.made), first = shown.length - films.stills.length;
     shown.forEach((film, i) => {
@@ -172,8 +171,7 @@ export default { render({ model, el }) {
       c.previousSibling.textContent = c.ariaLabel = model.get('labels')[i];
       c.getContext('2d').drawImage(still ? still.image : film.image, still ? 0 : (frame % film.n)*w, 0, w, h, 0, 0, w, h);
     });
-    at.max = length() - 1; at.value = frame; where.textContent = `frame ${frame + 1} of ${length()}`;
-  }
+    at.max = length() - 1; at.value = frame; where.textContent = `frame ${frame + 1} of ${length()}`; }
   async function load(key) {                                            // in order, and always the newest
     const strips = model.get(key), counts = model.get('counts');
     if (strips === loaded[key]) return;
@@ -183,25 +181,18 @@ export default { render({ model, el }) {
     for (const f of films[key]) f.image.close();
     films[key] = images.map((image, i) => ({image, n: key === 'stills' ? 1 : counts[key === 'made' ? model.get('sources').length + i : i]}));
     if (key === 'made') films.stills = [];
-    frame = Math.min(frame, length() - 1); draw(); el.dataset.answers = ++answers;
-  }
+    frame = Math.min(frame, length() - 1); draw(); el.dataset.answers = ++answers; }
   const go = f => { frame = (f + length()) % length(); draw(); }, keep = () => { model.set('frame', frame); model.save_changes(); };
   function run(on) {
     clearInterval(timer); timer = on ? setInterval(() => go(frame + 1), 1000/model.get('fps')) : null;
-    play.textContent = on ? 'Pause' : 'Play'; el.dataset.playing = on; draw();
-  }
-  play.onclick = () => { run(timer === null); keep(); };
-  at.oninput = () => { frame = +at.value; run(false); keep(); };
-  speed.value = model.get('fps');
-  speed.onchange = () => { model.set('fps', +speed.value); model.save_changes(); run(timer !== null); };
+    play.textContent = on ? 'Pause' : 'Play'; el.dataset.playing = on; draw(); }
+  play.onclick = () => { run(timer === null); keep(); }; at.oninput = () => { frame = +at.value; run(false); keep(); };
+  speed.value = model.get('fps'); speed.onchange = () => { model.set('fps', +speed.value); model.save_changes(); run(timer !== null); };
   for (const key of ['sources', 'made', 'stills']) { const next = () => chain = chain.then(() => load(key)); model.on('change:' + key, next); next(); }
   run(!matchMedia('(prefers-reduced-motion: reduce)').matches);
-  new ResizeObserver((_, o) => {                                         // once it is in the page
-    (el.closest('.vdsm-explorer') || el).addEventListener('focusin', e => e.target.dataset.lmSuppressShortcuts = true); o.disconnect();
-  }).observe(el);
-  return () => clearInterval(timer);
-} };
-"""
+  const mine = e => e.target.dataset.lmSuppressShortcuts = true;         // of the whole explorer, once it is in the page
+  new ResizeObserver((_, o) => { (el.closest('.vdsm-explorer') || el).addEventListener('focusin', mine); o.disconnect(); }).observe(el);
+  return () => clearInterval(timer); } };"""
 
 # %% ../../nbs/view/01_explorer.ipynb #player
 class Player(AnyWidget):
@@ -608,6 +599,7 @@ def try_to(self: Explorer, do: Callable[[Path], str]):
     try: self.say(do(self.folder/(Path(self.file.value).name or 'view')))
     except (ValueError, OSError) as e: self.say(e, wrong=True)
 
+# %% ../../nbs/view/01_explorer.ipynb #savers
 @patch
 def in_step(self: Explorer) -> Tensor: # [4,T,C,64,64]
     "The films, short ones repeated."
