@@ -18,11 +18,12 @@ def lab(tmp_path_factory):
     "A JupyterLab of its own on a copy of explore.ipynb; its address, its log and its folder."
     if not CHROMIUM: pytest.fail("no Chromium: install one (Debian: apt-get install chromium)", pytrace=False)
     root = tmp_path_factory.mktemp("lab")
-    (root / "work").mkdir()
+    for file in ("nbs/explore.ipynb", "figures/explorer/explorer.png"):
+        (root / "work" / file).parent.mkdir(parents=True)
+        shutil.copy(ROOT / file, root / "work" / file)
     quiet = root / "SETTINGS" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
     quiet.parent.mkdir(parents=True)
     quiet.write_text('{"fetchNews": "false", "checkForUpdates": false}')
-    shutil.copy(ROOT / "nbs" / "explore.ipynb", root / "work")
     port, log = free_port(), root / "log"
     env = os.environ | {f"JUPYTER_{k}_DIR": str(root / k) for k in ("CONFIG", "RUNTIME", "DATA")} | {f"JUPYTERLAB_{k}_DIR": str(root / k) for k in ("SETTINGS", "WORKSPACES")}
     options = dict(ip="127.0.0.1", port=port, port_retries=0, root_dir=root / "work", token="", password="", open_browser=False, allow_root=True)
@@ -33,7 +34,7 @@ def lab(tmp_path_factory):
         try: urllib.request.urlopen(url + "/api/status"); break
         except OSError: time.sleep(.2)
         assert server.poll() is None, log.read_text()
-    yield url, log, root / "work"
+    yield url, log, root / "work" / "nbs"
     server.terminate()
     server.wait(20)
 
@@ -46,9 +47,9 @@ def page(lab):
         browser = p.chromium.launch(executable_path=CHROMIUM, **SAFE)
         page = browser.new_page(viewport=dict(width=1400, height=1700))
         page.said = []
-        page.on("console", lambda m: page.said.append(m.text) if m.type == "error" else None)
+        page.on("console", lambda m: page.said.append(f"{m.text} {m.location['url']}") if m.type == "error" else None)
         page.on("pageerror", lambda e: page.said.append(str(e)))
-        page.goto(lab[0] + "/lab/tree/explore.ipynb?reset")
+        page.goto(lab[0] + "/lab/tree/nbs/explore.ipynb?reset")
         page.wait_for_function("window.jupyterapp && jupyterapp.shell.currentWidget?.context?.isReady && jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'", timeout=60000)
         began = time.time()
         page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
@@ -78,11 +79,16 @@ def changes(page, do, nth=2, player=0):
     page.wait_for_function("([p, n, old]) => document.querySelectorAll('.vdsm-player')[p].querySelectorAll('canvas')[n]?.toDataURL() !== old", arg=[player, nth, before], timeout=60000)
 
 
+def shows(page, wanted, nth=2):
+    "Within a minute the picture is this one."
+    page.wait_for_function("([n, wanted]) => document.querySelectorAll('.vdsm-player')[0].querySelectorAll('canvas')[n].toDataURL() === wanted", arg=[nth, wanted], timeout=60000)
+
+
 def settle(page):
-    "Wait until no answer came for half a second."
+    "Wait until no answer came for a second."
     answers, now = None, page.get_attribute(PLAYER, "data-answers")
     while answers != now:
-        time.sleep(.5)
+        time.sleep(1)
         answers, now = now, page.get_attribute(PLAYER, "data-answers")
 
 
@@ -118,7 +124,7 @@ def test_clips_are_chosen(paused):
     settle(paused)
     assert picture(paused) != before
     for nth in (0, 1): changes(paused, lambda: paused.get_by_role("button", name="Draw from the prior").nth(nth).click(), nth)
-    for group, nth in (("Who", 0), ("Does what", 5)): pick(paused, group, nth)
+    for group, nth in (("Who", 0), ("Does what", 1)): pick(paused, group, nth)
     settle(paused)
 
 
@@ -194,8 +200,7 @@ def test_a_view_is_kept(paused, lab):
     changes(page, lambda: page.get_by_role("button", name="random").nth(0).click())
     settle(page)
     page.get_by_role("button", name="load codes").click()
-    settle(page)
-    assert picture(page) == kept
+    shows(page, kept)
     name.fill("nowhere"); name.press("Tab")
     page.get_by_role("button", name="load codes").click()
     page.wait_for_selector(".vdsm-notice [role=alert]:has-text('no codes in')")
@@ -220,9 +225,9 @@ def test_500_moves_leave_nothing_behind(paused):
     kept = picture(page)
     changes(page, lambda: page.keyboard.press("ArrowRight"))                # the last value is what is shown: one to and fro is the same picture
     settle(page)
-    changes(page, lambda: page.keyboard.press("ArrowLeft"))
-    settle(page)
-    assert picture(page) == kept and slider.input_value() == at
+    page.keyboard.press("ArrowLeft")
+    shows(page, kept)
+    assert slider.input_value() == at
 
 
 def test_neither_browser_nor_server_complained(page, lab):

@@ -367,7 +367,9 @@ class Explorer(VBox):
         self.clips = some_clips(self.data, n_clips)
         self.shown = self.data.clips(self.clips)
         self.codes = infer(self.vdsm, self.shown)
-        self.base, self.start = dict(s=self.codes.s.mean[0], d=self.codes.d.mean[-1], z=torch.zeros(self.vdsm.config.z_dim)), None
+        does = [named(self.data, i, factors_of(self.data)[1]) for i in self.clips.tolist()]
+        self.other = next((i for i, name in enumerate(does) if name != does[0]), len(does) - 1)   # does something else than the first
+        self.base, self.start = dict(s=self.codes.s.mean[0], d=self.codes.d.mean[self.other], z=torch.zeros(self.vdsm.config.z_dim)), None
         self.lay_out(n_sliders); self.connect()
         self.sources(); self.draw()
 
@@ -390,7 +392,7 @@ def lay_out(self: Explorer, n_sliders: int):
     "Build the parts."
     who, what = factors_of(self.data)
     self.who = self.thumbs('Who <i>s</i>', who[:1], action='Draw from the prior', moving=False, picked=[0])
-    self.what = self.thumbs('Does what <i>d, z</i>', what[-1:], action='Draw from the prior', picked=[len(self.clips) - 1])
+    self.what = self.thumbs('Does what <i>d, z</i>', what[-1:], action='Draw from the prior', picked=[self.other])
     self.player = Player(labels=['who', 'does what', 'generated, by the posterior', 'generated, by the prior alone'])
     self.mix = Mixture(title='Experts <i>ŝ</i>', weights=self.vdsm.decoder.mixture(self.base['s']).tolist())
     self.sliders, self.dims = {}, {}
