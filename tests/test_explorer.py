@@ -1,15 +1,10 @@
-"The explorer, driven in a browser against a live JupyterLab; and what it says when something is wrong."
-import json, os, re, shutil, socket, subprocess, sys, time, urllib.request
-from pathlib import Path
-import pytest, torch
+"The explorer, driven in a browser against a live JupyterLab."
+import os, re, shutil, socket, subprocess, sys, time, urllib.request
+import pytest
 from sync import ROOT
-from vdsm.data.pendulum import Pendulum
-from vdsm.data.sequences import ArraySequences
-from vdsm.model.vdsm import VDSM, VDSMConfig
-from vdsm.view.explorer import Explorer
 
 CHROMIUM = next((p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))), None)
-SAFE = dict(args=["--no-sandbox", "--disable-gpu", "--force-color-profile=srgb"])
+SAFE = dict(args=["--no-sandbox", "--disable-gpu"])
 
 
 def free_port():
@@ -20,13 +15,15 @@ def free_port():
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    "A JupyterLab of its own on a copy of explore.ipynb; its address, and its log."
+    "A JupyterLab of its own on a copy of explore.ipynb; its address, its log and its folder."
+    if not CHROMIUM: pytest.fail("no Chromium: install one (Debian: apt-get install chromium)", pytrace=False)
     root = tmp_path_factory.mktemp("lab")
-    (root / "work").mkdir()
+    for file in ("nbs/explore.ipynb", "figures/explorer/explorer.png"):
+        (root / "work" / file).parent.mkdir(parents=True)
+        shutil.copy(ROOT / file, root / "work" / file)
     quiet = root / "SETTINGS" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
     quiet.parent.mkdir(parents=True)
     quiet.write_text('{"fetchNews": "false", "checkForUpdates": false}')
-    shutil.copy(ROOT / "nbs" / "explore.ipynb", root / "work")
     port, log = free_port(), root / "log"
     env = os.environ | {f"JUPYTER_{k}_DIR": str(root / k) for k in ("CONFIG", "RUNTIME", "DATA")} | {f"JUPYTERLAB_{k}_DIR": str(root / k) for k in ("SETTINGS", "WORKSPACES")}
     options = dict(ip="127.0.0.1", port=port, port_retries=0, root_dir=root / "work", token="", password="", open_browser=False, allow_root=True)
@@ -37,7 +34,7 @@ def lab(tmp_path_factory):
         try: urllib.request.urlopen(url + "/api/status"); break
         except OSError: time.sleep(.2)
         assert server.poll() is None, log.read_text()
-    yield url, log, root / "work"
+    yield url, log, root / "work" / "nbs"
     server.terminate()
     server.wait(20)
 
@@ -46,14 +43,13 @@ def lab(tmp_path_factory):
 def page(lab):
     "The notebook with all cells run, and the explorer's first picture drawn."
     from playwright.sync_api import sync_playwright
-    assert CHROMIUM, "no Chromium: install one (Debian: apt-get install chromium)"
     with sync_playwright() as p:
         browser = p.chromium.launch(executable_path=CHROMIUM, **SAFE)
         page = browser.new_page(viewport=dict(width=1400, height=1700))
         page.said = []
-        page.on("console", lambda m: page.said.append(m.text) if m.type == "error" else None)
+        page.on("console", lambda m: page.said.append(f"{m.text} {m.location['url']}") if m.type == "error" else None)
         page.on("pageerror", lambda e: page.said.append(str(e)))
-        page.goto(lab[0] + "/lab/tree/explore.ipynb?reset")
+        page.goto(lab[0] + "/lab/tree/nbs/explore.ipynb?reset")
         page.wait_for_function("window.jupyterapp && jupyterapp.shell.currentWidget?.context?.isReady && jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'", timeout=60000)
         began = time.time()
         page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
@@ -68,7 +64,7 @@ PLAYER = ".vdsm-player >> nth=0"
 ANSWER = """() => { const player = document.querySelector('.vdsm-player'), before = performance.now(), n = player.dataset.answers;
   return new Promise((done, late) => {
     const seen = new MutationObserver(() => { if (player.dataset.answers !== n) { seen.disconnect(); done(performance.now() - window.pressed); } });
-    seen.observe(player, {attributes: true}); setTimeout(() => late('no answer in 20 s'), 20000); }); }"""
+    seen.observe(player, {attributes: true}); setTimeout(() => late('no answer in 60 s'), 60000); }); }"""
 
 
 def picture(page, nth=2, player=0):
@@ -77,17 +73,22 @@ def picture(page, nth=2, player=0):
 
 
 def changes(page, do, nth=2, player=0):
-    "The picture changes within 20 s."
+    "The picture changes within a minute."
     before = picture(page, nth, player)
     do()
-    page.wait_for_function("([p, n, old]) => document.querySelectorAll('.vdsm-player')[p].querySelectorAll('canvas')[n]?.toDataURL() !== old", arg=[player, nth, before], timeout=20000)
+    page.wait_for_function("([p, n, old]) => document.querySelectorAll('.vdsm-player')[p].querySelectorAll('canvas')[n]?.toDataURL() !== old", arg=[player, nth, before], timeout=60000)
+
+
+def shows(page, wanted, nth=2):
+    "Within a minute the picture is this one."
+    page.wait_for_function("([n, wanted]) => document.querySelectorAll('.vdsm-player')[0].querySelectorAll('canvas')[n].toDataURL() === wanted", arg=[nth, wanted], timeout=60000)
 
 
 def settle(page):
-    "Wait until no answer came for half a second."
+    "Wait until no answer came for a second."
     answers, now = None, page.get_attribute(PLAYER, "data-answers")
     while answers != now:
-        time.sleep(.5)
+        time.sleep(1)
         answers, now = now, page.get_attribute(PLAYER, "data-answers")
 
 
@@ -123,7 +124,7 @@ def test_clips_are_chosen(paused):
     settle(paused)
     assert picture(paused) != before
     for nth in (0, 1): changes(paused, lambda: paused.get_by_role("button", name="Draw from the prior").nth(nth).click(), nth)
-    for group, nth in (("Who", 0), ("Does what", 5)): pick(paused, group, nth)
+    for group, nth in (("Who", 0), ("Does what", 1)): pick(paused, group, nth)
     settle(paused)
 
 
@@ -163,15 +164,15 @@ def test_the_mixture_is_pulled(paused):
 def test_tables_and_length(paused):
     page = paused
     page.get_by_role("tab", name="Swap matrix").click()
-    page.wait_for_function("document.querySelectorAll('.vdsm-player')[1]?.querySelector('canvas')?.width === 5*66", timeout=30000)
-    page.locator(".vdsm-thumbs fieldset[aria-label^='Rows']").locator("label").nth(6).click()
-    page.wait_for_function("document.querySelectorAll('.vdsm-player')[1].querySelector('canvas').height === 6*66", timeout=30000)
+    page.wait_for_function("document.querySelectorAll('.vdsm-player')[1]?.querySelector('canvas')?.width === 5*66", timeout=60000)
+    page.locator(".vdsm-thumbs fieldset[aria-label^='Rows']").locator("label").nth(14).click()
+    page.wait_for_function("document.querySelectorAll('.vdsm-player')[1].querySelector('canvas').height === 6*66", timeout=60000)
     page.get_by_role("tab", name="Interpolate").click()
-    page.wait_for_function("document.querySelector('.vdsm-player canvas[width=\"462\"]')", timeout=30000)
+    page.wait_for_function("document.querySelector('.vdsm-player canvas[width=\"462\"]')", timeout=60000)
     page.get_by_label("frames", exact=True).focus(); page.keyboard.press("End")
-    page.wait_for_function("document.querySelector('.vdsm-player output').textContent.endsWith('of 100')", timeout=30000)
+    page.wait_for_function("document.querySelector('.vdsm-player output').textContent.endsWith('of 100')", timeout=60000)
     page.get_by_label("frames", exact=True).focus(); page.keyboard.press("Home")
-    page.wait_for_function("document.querySelector('.vdsm-player output').textContent.endsWith('of 16')", timeout=30000)     # the clips' own
+    page.wait_for_function("document.querySelector('.vdsm-player output').textContent.endsWith('of 16')", timeout=60000)     # the clips' own
 
 
 def test_screenshot(paused):
@@ -180,6 +181,7 @@ def test_screenshot(paused):
     page.get_by_role("tab", name="Swap matrix").click()
     page.wait_for_function("document.querySelector('.vdsm-readout').textContent.includes('colour')", timeout=60000)
     page.mouse.move(0, 0)
+    page.set_viewport_size(dict(width=1400, height=2200))                   # all of it
     settle(page)
     shot = page.locator(".vdsm-explorer").screenshot()
     assert 30_000 < len(shot) < 300_000
@@ -198,8 +200,7 @@ def test_a_view_is_kept(paused, lab):
     changes(page, lambda: page.get_by_role("button", name="random").nth(0).click())
     settle(page)
     page.get_by_role("button", name="load codes").click()
-    settle(page)
-    assert picture(page) == kept
+    shows(page, kept)
     name.fill("nowhere"); name.press("Tab")
     page.get_by_role("button", name="load codes").click()
     page.wait_for_selector(".vdsm-notice [role=alert]:has-text('no codes in')")
@@ -224,74 +225,12 @@ def test_500_moves_leave_nothing_behind(paused):
     kept = picture(page)
     changes(page, lambda: page.keyboard.press("ArrowRight"))                # the last value is what is shown: one to and fro is the same picture
     settle(page)
-    changes(page, lambda: page.keyboard.press("ArrowLeft"))
-    settle(page)
-    assert picture(page) == kept and slider.input_value() == at
+    page.keyboard.press("ArrowLeft")
+    shows(page, kept)
+    assert slider.input_value() == at
 
 
 def test_neither_browser_nor_server_complained(page, lab):
     assert not page.said, page.said
     log = lab[1].read_text()
     assert not re.findall(r"^\[E .*|Traceback.*|^\[C .*", log, re.M), log[-3000:]
-
-
-# without a browser: what the kernel does
-
-@pytest.fixture(scope="module")
-def explorer(tmp_path_factory): return Explorer("pendulum", Pendulum("test", 140), folder=tmp_path_factory.mktemp("explored"))
-
-
-@pytest.mark.parametrize("arguments, sentence", [
-    (("pendulm",), "no checkpoint 'pendulm': shipped are .*pendulum"),
-    (("nowhere/at/all",), "no checkpoint 'nowhere/at/all'"),
-    (("pendulum", "pendula"), "unknown data set 'pendula'; choose one of pendulum"),
-    (("pendulum", ArraySequences(torch.rand(4, 5, 3, 64, 64), name="mine")), "trained on pendulum and these are clips of mine; give Explorer"),
-    ((VDSM(VDSMConfig(channels=1)), Pendulum("test", 14)), "takes frames of 1 channels and those of pendulum have 3; give"),
-    ((VDSM(),), "does not say what it was trained on; give its clips")])
-def test_errors_are_sentences_in_the_widget(arguments, sentence, monkeypatch):
-    def network(*_, **__): raise AssertionError("asked the network")
-    for name in ("create_connection", "getaddrinfo"): monkeypatch.setattr(socket, name, network)
-    notice, = Explorer(*arguments).children
-    assert "alert" in notice.value and re.search(sentence, notice.value.replace("&#x27;", "'")), notice.value
-
-
-def test_codes_come_back(explorer):
-    explorer.sliders["d"].values = [v + .4 for v in explorer.sliders["d"].values]
-    explorer.sliders["z"].values, explorer.length.values, explorer.mix.expert, explorer.mix.pull = [.2]*6, [30.], 2, .3
-    kept, films = explorer.scene(), [f.clone() for f in explorer.films[2:]]
-    explorer.file.value = "../../mine"                                      # a name, not a way out of the folder
-    explorer.try_to(explorer.save_codes)
-    assert (explorer.folder / "mine.json").exists()
-    explorer.who.picked, explorer.what.picked = [3], [5]
-    explorer.draw_from_prior("s"); explorer.draw_from_prior("d")
-    assert not torch.equal(explorer.films[2][:16], films[0][:16])
-    explorer.try_to(explorer.load_codes)
-    assert all(torch.equal(torch.as_tensor(a), torch.as_tensor(b)) for a, b in zip(explorer.scene(), kept) if b is not None)
-    assert all(torch.equal(a, b) for a, b in zip(explorer.films[2:], films))
-    for name, text, sentence in (("cut", "{", "holds no codes"), ("other", json.dumps(json.loads((explorer.folder / "mine.json").read_text()) | dict(dataset="sprites")), "codes of sprites")):
-        (explorer.folder / f"{name}.json").write_text(text)
-        explorer.file.value = name
-        explorer.try_to(explorer.load_codes)
-        assert "alert" in explorer.notice.value and sentence in explorer.notice.value
-    explorer.who.picked, explorer.what.picked = [0], [1]
-
-
-def test_the_readout_follows_the_clips(explorer):
-    data, said = explorer.data, []
-    for i in range(6):
-        explorer.who.picked, explorer.what.picked = [i], [(i + 3) % 6]
-        who, what = explorer.clips[i], explorer.clips[(i + 3) % 6]
-        said.append([f"<b>{data.classes[f][data.factors[f][k]]}</b>" in explorer.reading.value for f, k in (("colour", who), ("speed", what))])
-    colour, speed = map(sum, zip(*said))
-    assert colour == 6 and speed >= 5, (explorer.reading.value, said)
-
-
-def test_moves_make_no_widgets(explorer):
-    from ipywidgets.widgets.widget import _instances
-    before, times = len(_instances), []
-    for i in range(60):
-        began = time.process_time()
-        explorer.sliders["sdz"[i % 3]].values = [((i*7) % 11)/10]*6
-        times.append(time.process_time() - began)
-    print(f"\na move costs the kernel {1000*sorted(times)[30]:.0f} ms of one core in all")
-    assert len(_instances) == before

@@ -160,8 +160,7 @@ export default { render({ model, el }) {
   const where = make('output', bar), speed = make('select', bar, {ariaLabel: 'speed'});
   for (const f of [2, 4, 8, 12, 24]) make('option', speed, {value: f, textContent: f + ' frames/s'});
   const films = {sources: [], made: [], stills: []}, loaded = {}, canvases = [];
-  let frame = 0, timer = null, answers = 0, chain = Promise.resolve();
-  const length = () => Math.max(1, ...films.sources.concat(films.made).map(f => f.n));
+  let frame = 0, timer = null, answers = 0, chain = Promise.resolve(); const length = () => Math.max(1, ...films.sources.concat(films.made).map(f => f.n));
   function draw() {
     const shown = films.sources.concat(films.made), first = shown.length - films.stills.length;
     shown.forEach((film, i) => {
@@ -172,8 +171,7 @@ export default { render({ model, el }) {
       c.previousSibling.textContent = c.ariaLabel = model.get('labels')[i];
       c.getContext('2d').drawImage(still ? still.image : film.image, still ? 0 : (frame % film.n)*w, 0, w, h, 0, 0, w, h);
     });
-    at.max = length() - 1; at.value = frame; where.textContent = `frame ${frame + 1} of ${length()}`;
-  }
+    at.max = length() - 1; at.value = frame; where.textContent = `frame ${frame + 1} of ${length()}`; }
   async function load(key) {                                            // in order, and always the newest
     const strips = model.get(key), counts = model.get('counts');
     if (strips === loaded[key]) return;
@@ -183,25 +181,18 @@ export default { render({ model, el }) {
     for (const f of films[key]) f.image.close();
     films[key] = images.map((image, i) => ({image, n: key === 'stills' ? 1 : counts[key === 'made' ? model.get('sources').length + i : i]}));
     if (key === 'made') films.stills = [];
-    frame = Math.min(frame, length() - 1); draw(); el.dataset.answers = ++answers;
-  }
+    frame = Math.min(frame, length() - 1); draw(); el.dataset.answers = ++answers; }
   const go = f => { frame = (f + length()) % length(); draw(); }, keep = () => { model.set('frame', frame); model.save_changes(); };
   function run(on) {
     clearInterval(timer); timer = on ? setInterval(() => go(frame + 1), 1000/model.get('fps')) : null;
-    play.textContent = on ? 'Pause' : 'Play'; el.dataset.playing = on; draw();
-  }
-  play.onclick = () => { run(timer === null); keep(); };
-  at.oninput = () => { frame = +at.value; run(false); keep(); };
-  speed.value = model.get('fps');
-  speed.onchange = () => { model.set('fps', +speed.value); model.save_changes(); run(timer !== null); };
+    play.textContent = on ? 'Pause' : 'Play'; el.dataset.playing = on; draw(); }
+  play.onclick = () => { run(timer === null); keep(); }; at.oninput = () => { frame = +at.value; run(false); keep(); };
+  speed.value = model.get('fps'); speed.onchange = () => { model.set('fps', +speed.value); model.save_changes(); run(timer !== null); };
   for (const key of ['sources', 'made', 'stills']) { const next = () => chain = chain.then(() => load(key)); model.on('change:' + key, next); next(); }
   run(!matchMedia('(prefers-reduced-motion: reduce)').matches);
-  new ResizeObserver((_, o) => {                                         // once it is in the page
-    (el.closest('.vdsm-explorer') || el).addEventListener('focusin', e => e.target.dataset.lmSuppressShortcuts = true); o.disconnect();
-  }).observe(el);
-  return () => clearInterval(timer);
-} };
-"""
+  const mine = e => e.target.dataset.lmSuppressShortcuts = true;         // of the whole explorer, once it is in the page
+  new ResizeObserver((_, o) => { (el.closest('.vdsm-explorer') || el).addEventListener('focusin', mine); o.disconnect(); }).observe(el);
+  return () => clearInterval(timer); } };"""
 
 # %% ../../nbs/view/01_explorer.ipynb #player
 class Player(AnyWidget):
@@ -376,7 +367,9 @@ class Explorer(VBox):
         self.clips = some_clips(self.data, n_clips)
         self.shown = self.data.clips(self.clips)
         self.codes = infer(self.vdsm, self.shown)
-        self.base, self.start = dict(s=self.codes.s.mean[0], d=self.codes.d.mean[-1], z=torch.zeros(self.vdsm.config.z_dim)), None
+        does = [named(self.data, i, factors_of(self.data)[1]) for i in self.clips.tolist()]
+        self.other = next((i for i, name in enumerate(does) if name != does[0]), len(does) - 1)   # does something else than the first
+        self.base, self.start = dict(s=self.codes.s.mean[0], d=self.codes.d.mean[self.other], z=torch.zeros(self.vdsm.config.z_dim)), None
         self.lay_out(n_sliders); self.connect()
         self.sources(); self.draw()
 
@@ -399,7 +392,7 @@ def lay_out(self: Explorer, n_sliders: int):
     "Build the parts."
     who, what = factors_of(self.data)
     self.who = self.thumbs('Who <i>s</i>', who[:1], action='Draw from the prior', moving=False, picked=[0])
-    self.what = self.thumbs('Does what <i>d, z</i>', what[-1:], action='Draw from the prior', picked=[len(self.clips) - 1])
+    self.what = self.thumbs('Does what <i>d, z</i>', what[-1:], action='Draw from the prior', picked=[self.other])
     self.player = Player(labels=['who', 'does what', 'generated, by the posterior', 'generated, by the prior alone'])
     self.mix = Mixture(title='Experts <i>ŝ</i>', weights=self.vdsm.decoder.mixture(self.base['s']).tolist())
     self.sliders, self.dims = {}, {}
@@ -533,9 +526,11 @@ def between(a: Tensor, b: Tensor, n: int=7) -> Tensor: # [n,...]
 def tables(self: Explorer) -> Tab:
     "The tabs below."
     who, what = factors_of(self.data)
-    n, few = len(self.clips), min(4, len(self.clips))
-    self.rows = self.thumbs('Rows <i>s</i>', who[:1], several=True, moving=False, picked=list(range(few)))
-    self.columns = self.thumbs('Columns <i>d</i>', what[-1:], several=True, picked=list(range(n - few, n)))
+    n = len(self.clips)
+    different = lambda part: sorted(range(n), key=lambda i: part.names.index(part.names[i]) != i)[:4]      # names that have not been there first
+    self.rows = self.thumbs('Rows <i>s</i>', who[:1], several=True, moving=False)
+    self.columns = self.thumbs('Columns <i>d</i>', what[-1:], several=True)
+    for part in (self.rows, self.columns): part.picked = different(part)
     self.matrix, self.path = Player(zoom=1.5, labels=['chosen clips left and above, the rest is generated']), Player(zoom=1.8, labels=[''])
     self.along = Dropdown(options=[('identity s', 's'), ('action d', 'd')], description='between in')
     tabs = self.tabs = Tab([VBox(some).add_class('vdsm-stack') for some in ([self.rows, self.columns, self.matrix], [self.along, self.path])], titles=['Swap matrix', 'Interpolate'])
@@ -606,6 +601,7 @@ def try_to(self: Explorer, do: Callable[[Path], str]):
     try: self.say(do(self.folder/(Path(self.file.value).name or 'view')))
     except (ValueError, OSError) as e: self.say(e, wrong=True)
 
+# %% ../../nbs/view/01_explorer.ipynb #savers
 @patch
 def in_step(self: Explorer) -> Tensor: # [4,T,C,64,64]
     "The films, short ones repeated."

@@ -1,0 +1,67 @@
+"The explorer without a browser: what the kernel does, and what it says when something is wrong."
+import json, re, socket, time
+import pytest, torch
+from vdsm.data.pendulum import Pendulum
+from vdsm.data.sequences import ArraySequences
+from vdsm.model.vdsm import VDSM, VDSMConfig
+from vdsm.view.explorer import Explorer
+
+
+@pytest.fixture(scope="module")
+def explorer(tmp_path_factory): return Explorer("pendulum", Pendulum("test", 140), folder=tmp_path_factory.mktemp("explored"))
+
+
+@pytest.mark.parametrize("arguments, sentence", [
+    (("pendulm",), "no checkpoint 'pendulm': shipped are .*pendulum"),
+    (("nowhere/at/all",), "no checkpoint 'nowhere/at/all'"),
+    (("pendulum", "pendula"), "unknown data set 'pendula'; choose one of pendulum"),
+    (("pendulum", ArraySequences(torch.rand(4, 5, 3, 64, 64), name="mine")), "trained on pendulum and these are clips of mine; give Explorer"),
+    ((VDSM(VDSMConfig(channels=1)), Pendulum("test", 14)), "takes frames of 1 channels and those of pendulum have 3; give"),
+    ((VDSM(),), "does not say what it was trained on; give its clips")])
+def test_errors_are_sentences_in_the_widget(arguments, sentence, monkeypatch):
+    def network(*_, **__): raise AssertionError("asked the network")
+    for name in ("create_connection", "getaddrinfo"): monkeypatch.setattr(socket, name, network)
+    notice, = Explorer(*arguments).children
+    assert "alert" in notice.value and re.search(sentence, notice.value.replace("&#x27;", "'")), notice.value
+
+
+def test_codes_come_back(explorer):
+    explorer.sliders["d"].values = [v + .4 for v in explorer.sliders["d"].values]
+    explorer.sliders["z"].values, explorer.length.values, explorer.mix.expert, explorer.mix.pull = [.2]*6, [30.], 2, .3
+    kept, films = explorer.scene(), [f.clone() for f in explorer.films[2:]]
+    explorer.file.value = "../../mine"                                      # a name, not a way out of the folder
+    explorer.try_to(explorer.save_codes)
+    assert (explorer.folder / "mine.json").exists()
+    explorer.who.picked, explorer.what.picked = [3], [5]
+    explorer.draw_from_prior("s"); explorer.draw_from_prior("d")
+    assert not torch.equal(explorer.films[2][:16], films[0][:16])
+    explorer.try_to(explorer.load_codes)
+    assert all(torch.equal(torch.as_tensor(a), torch.as_tensor(b)) for a, b in zip(explorer.scene(), kept) if b is not None)
+    assert all(torch.equal(a, b) for a, b in zip(explorer.films[2:], films))
+    for name, text, sentence in (("cut", "{", "holds no codes"), ("other", json.dumps(json.loads((explorer.folder / "mine.json").read_text()) | dict(dataset="sprites")), "codes of sprites")):
+        (explorer.folder / f"{name}.json").write_text(text)
+        explorer.file.value = name
+        explorer.try_to(explorer.load_codes)
+        assert "alert" in explorer.notice.value and sentence in explorer.notice.value
+    explorer.who.picked, explorer.what.picked = [0], [1]
+
+
+def test_the_readout_follows_the_clips(explorer):
+    data, said = explorer.data, []
+    for i in range(6):
+        explorer.who.picked, explorer.what.picked = [i], [(i + 3) % 6]
+        who, what = explorer.clips[i], explorer.clips[(i + 3) % 6]
+        said.append([f"<b>{data.classes[f][data.factors[f][k]]}</b>" in explorer.reading.value for f, k in (("colour", who), ("speed", what))])
+    colour, speed = map(sum, zip(*said))
+    assert colour == 6 and speed >= 5, (explorer.reading.value, said)
+
+
+def test_moves_make_no_widgets(explorer):
+    from ipywidgets.widgets.widget import _instances
+    before, times = len(_instances), []
+    for i in range(60):
+        began = time.process_time()
+        explorer.sliders["sdz"[i % 3]].values = [((i*7) % 11)/10]*6
+        times.append(time.process_time() - began)
+    print(f"\na move costs the kernel {1000*sorted(times)[30]:.0f} ms of one core in all")
+    assert len(_instances) == before
