@@ -21,7 +21,7 @@ from .two_stage import train
 RUNS = dict( # name -> title, and the clips of a split
     pendulum=('Pendulum', lambda split, seed, **options: Pendulum(split, 2000 if split == 'train' else 700, seed=seed, **options)),
     sprites=('Sprites', lambda split, seed, **options: Sprites(split, **options)),
-    moving_mnist=('Moving MNIST', lambda split, seed, **options: MovingMNIST(split, 20_000 if split == 'train' else None, seed=seed, **options)),
+    moving_mnist=('Moving MNIST', lambda split, seed, n_clips=20_000, **options: MovingMNIST(split, n_clips if split == 'train' else None, seed=seed, **options)),
     mug=('MUG', lambda split, seed, **options: MUG(split, **options)))
 
 def run_clips(
