@@ -43,6 +43,11 @@ def test_a_table_is_the_same_every_time_and_for_one_seed(place):
     assert one["metrics"]["swap.action.donor.is"] == one["metrics"]["swap.action.donor.is.seed0"]
 
 
+def test_what_cannot_be_measured_is_said_before_a_judge_learns(tmp_path):
+    with pytest.raises(papermill.PapermillExecutionError, match="commas between them"): run("table1", tmp_path, "0;1")
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_killed_judge_leaves_nothing_behind(tmp_path):
     code = ("from pathlib import Path; from vdsm.evaluate.judge import JudgeConfig, get_judge\n"
             f"print(get_judge('pendulum', config=JudgeConfig(width=4, hidden=8, steps=STEPS, batch=8), folder=Path({str(tmp_path)!r}), n_clips=140).about['accuracy'])")

@@ -116,15 +116,16 @@ def probe_protocols(
     train: Sequences, # training split
     test: Sequences, # held-out split
     idx: Tensor, # which of its clips [N]
-    n_train: int=10_000, # most training clips
+    n_train: int=4000, # most training clips
     codes: tuple[str, ...]=('s', 's_sample', 's_hat', 's_hat_sample', 'd', 'd_sample'), # of `embed`
     seed: int=0, # of rows, samples and training clips
 ) -> dict[str, float]: # strict: probe and probe_mlp, the paper's: probe_paper and probe_paper_mlp, as `probe_codes` names them; and the numbers of clips
     "Linear and nonlinear probes in both protocols."
     learn, rows = (torch.randperm(n, generator=Generator().manual_seed(seed)) for n in (len(train), len(idx)))
     learn, n = learn[:n_train], round(.7*len(idx))
-    def part(data, which): return {k: v for k, v in embed(vdsm, data, seed=seed, idx=which).items() if k in codes}, {k: v[which] for k, v in data.factors.items()}
-    (codes_held, held), cut = part(test, idx), lambda of, r: {k: v[r] for k, v in of.items()}
-    out = probe_codes(part(train, learn), (codes_held, held), test.classes, mlp=True)
-    out |= probe_codes(*((cut(codes_held, r), cut(held, r)) for r in (rows[:n], rows[n:])), test.classes, 'probe_paper', mlp=True)
+    coded = lambda data, which: ({k: v for k, v in embed(vdsm, data, seed=seed, idx=which).items() if k in codes}, {k: v[which] for k, v in data.factors.items()})
+    of_rows = lambda held, which: tuple({k: v[which] for k, v in part.items()} for part in held)
+    held = coded(test, idx)
+    out = probe_codes(coded(train, learn), held, test.classes, mlp=True)
+    out |= probe_codes(of_rows(held, rows[:n]), of_rows(held, rows[n:]), test.classes, 'probe_paper', mlp=True)
     return out | {'probe.train_clips': len(learn), 'probe.test_clips': len(idx), 'probe_paper.train_clips': n, 'probe_paper.test_clips': len(idx) - n}
