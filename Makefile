@@ -23,6 +23,7 @@ reproduce: .venv/ready
 FIGURE_DATASETS ?= pendulum sprites moving_mnist $(if $(wildcard $(or $(VDSM_DATA),data)/mug),mug)
 FIGURES_OF_ALL ?= action_transfer generation experts traversals embeddings
 TABLES := $(notdir $(basename $(wildcard $(patsubst %,nbs/figures/%.ipynb,table1 table2 table3 swap_benchmark disentanglement))))
+JUDGED := table1 table2 table3 swap_benchmark
 FIGURES_pendulum := architecture frames_alone forty_frames film $(TABLES)
 FIGURES_sprites := architecture frames_alone $(TABLES)
 FIGURES_moving_mnist := forty_frames
@@ -39,7 +40,7 @@ made = @mkdir -p $(@D); rm -f $@; echo '$(@D) is running'; began=$$(date +%s); \
 
 define figure
 FIGURES += figures/$(1)_$(2)/done
-figures/$(1)_$(2)/done: nbs/figures/$(1).ipynb data/.package data/runs/$(2)-$(RUN)/final/config.json
+figures/$(1)_$(2)/done: nbs/figures/$(1).ipynb data/.package data/runs/$(2)-$(RUN)/final/config.json $(if $(filter $(1),$(JUDGED)),data/judges/$(2)-train-0/config.json)
 	$$(call made,-p dataset $(2) $(CHOSEN))
 endef
 $(foreach d,$(FIGURE_DATASETS),$(foreach f,$(sort $(FIGURES_OF_ALL) $(FIGURES_$(d))),$(eval $(call figure,$(f),$(d)))))
@@ -56,6 +57,10 @@ figures: .venv/ready
 data/runs/%-$(RUN)/final/config.json:
 	@echo 'the run of $* is training'
 	@python -c "from vdsm.train.runs import open_run; open_run('$*', '$(or $(PRESET),quick)', $(SEED))"
+
+data/judges/%-train-0/config.json:
+	@echo 'the judge of $* is learning'
+	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} python -c "from vdsm.evaluate.judge import get_judge; get_judge('$*')"
 
 # changes when what figures are made with does
 data/.package: FORCE
