@@ -176,11 +176,11 @@ def test_tables_and_length(paused):
 
 
 def test_screenshot(paused):
-    "With VDSM_SCREENSHOT=figures/explorer/explorer.png it writes the picture that the README shows."
+    "Run alone (-k screenshot) with VDSM_SCREENSHOT=figures/explorer/explorer.png it writes the picture that the README shows."
     page, file = paused, os.environ.get("VDSM_SCREENSHOT")
     page.get_by_role("tab", name="Swap matrix").click()
     page.wait_for_function("document.querySelector('.vdsm-readout').textContent.includes('colour')", timeout=60000)
-    page.mouse.move(0, 0)
+    page.mouse.move(0, 0); page.evaluate("document.activeElement.blur()")
     page.set_viewport_size(dict(width=1400, height=2200))                   # all of it
     settle(page)
     shot = page.locator(".vdsm-explorer").screenshot()
