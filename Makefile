@@ -68,7 +68,7 @@ data/.package: FORCE
 
 test: .venv/ready
 	nbdev_test --n_workers 2 --do_print
-	OMP_NUM_THREADS=1 pytest -q -n 2 tests
+	OMP_NUM_THREADS=1 pytest -q -n 2 --dist loadfile tests
 
 lab: .venv/ready
 	jupyter lab nbs
