@@ -44,7 +44,7 @@ def test_runs_side_by_side(place):
     shown = place / "figures"
     (shown / "odd").mkdir(parents=True)
     (shown / "odd" / "metrics.json").write_text('{"run": {"dataset"')
-    run = dict(dataset="pendulum", preset="smoke", split="train/test", train_clips=2000, test_clips=2000, frames=16, n_clips=40)
+    run = dict(dataset="pendulum", preset="smoke", split="train/test", train_clips=2000, test_clips=700, frames=16, n_clips=40)
     for i, value in enumerate((.25, .75)):
         (shown / f"more{i}").mkdir()
         (shown / f"more{i}" / "metrics.json").write_text(json.dumps(dict(run=run | dict(seed=7 + i), metrics={"consistency.mean": value})))

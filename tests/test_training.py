@@ -12,8 +12,7 @@ from vdsm.train.two_stage import RETRIES, Run, StageTrainer, read_history, train
 
 SMOKE = get_preset("pendulum", "smoke")
 TRAIN = """
-import sys, torch
-torch.set_num_threads(2)              # as conftest.py has it: a sum over other threads is another sum
+import sys
 from vdsm.data.pendulum import Pendulum
 from vdsm.train.presets import get_preset
 from vdsm.train.two_stage import StageTrainer, train
@@ -146,7 +145,7 @@ def test_a_frame_size_other_than_64_is_named(tmp_path):
 
 
 TWO = """
-import sys, torch
+import sys
 from dataclasses import replace
 from lightning_fabric import Fabric
 from vdsm.data.pendulum import Pendulum

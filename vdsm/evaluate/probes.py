@@ -67,10 +67,11 @@ def probe_all(
     vdsm: VDSM,
     train: Sequences, # the probes are trained on its clips
     test: Sequences, # and judged on these
+    mlp: bool=False, # also the nonlinear probe
 ) -> dict[str, float]: # what `probe_codes` gives; probe.train_clips, probe.test_clips
     "Linear probes, trained on the training split and judged on the test split."
     codes = (embed(vdsm, train), train.factors), (embed(vdsm, test), test.factors)
-    return {'probe.train_clips': len(train), 'probe.test_clips': len(test)} | probe_codes(*codes, test.classes)
+    return {'probe.train_clips': len(train), 'probe.test_clips': len(test)} | probe_codes(*codes, test.classes, mlp=mlp)
 
 # %% ../../nbs/evaluate/00_probes.ipynb #table
 def probe_table(
