@@ -54,7 +54,7 @@ def test_runs_side_by_side(place):
     text = (shown / "report" / "report.md").read_text()
     assert "| consistency.mean | 0.5 ± 0.3536 (2) |" in text and text.count("## ") == 2 and "| consistency.mean | 1 (1) |" in text.split("## ")[2]
     assert "left out: " in said and "odd/metrics.json cannot be read or is cut short" in said
-    assert "pendulum,train/test,2000,2000,40,16,smoke,consistency.mean,0.5,0.35355" in (shown / "report" / "report.csv").read_text()
+    assert "pendulum,train/test,2000,700,40,16,smoke,consistency.mean,0.5,0.35355" in (shown / "report" / "report.csv").read_text()
     with pytest.raises(papermill.PapermillExecutionError, match="odd/metrics.json cannot be read"): execute("report", place, pattern=str(shown / "odd" / "metrics.json"))
 
 
