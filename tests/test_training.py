@@ -145,7 +145,7 @@ def test_a_frame_size_other_than_64_is_named(tmp_path):
 
 
 TWO = """
-import sys
+import sys, torch
 from dataclasses import replace
 from lightning_fabric import Fabric
 from vdsm.data.pendulum import Pendulum
