@@ -1,10 +1,30 @@
-"""What the notebooks say, written out: README.md from nbs/index.ipynb. `python tests/sync.py` writes it; test_sync.py compares."""
-import os, re, shutil, tempfile
+"""What the notebooks say, written out: the tables of nbs/index.ipynb from figures/*/metrics.json, README.md from nbs/index.ipynb. `python tests/sync.py` writes both; test_sync.py compares."""
+import contextlib, os, re, shutil, tempfile
 from pathlib import Path
 import nbformat, yaml
 
 ECHO_OFF = "#| echo: false"
 ROOT = Path(__file__).resolve().parent.parent
+INDEX = ROOT / "nbs" / "index.ipynb"
+
+
+def tables(notebook) -> list:
+    "Cells of the index that show what was measured, each with the Markdown that the figures give now."
+    scope, found = {}, []
+    with contextlib.chdir(ROOT):
+        for cell in notebook.cells:
+            if cell.cell_type != "code" or not cell.source.startswith(ECHO_OFF): continue
+            lines, last = cell.source.rsplit("\n", 1)
+            exec(lines, scope)
+            found.append((cell, eval(last, scope).data))
+    return found
+
+
+def fill_tables():
+    "Write what the figures give now into the index."
+    notebook = nbformat.read(INDEX, as_version=4)
+    for cell, text in tables(notebook): cell.outputs = [nbformat.v4.new_output("execute_result", {"text/markdown": text, "text/plain": "<IPython.core.display.Markdown object>"})]
+    INDEX.write_text(nbformat.writes(notebook) + "\n")
 
 
 def readme() -> str:
@@ -40,4 +60,5 @@ def readme() -> str:
 
 
 if __name__ == "__main__":
+    fill_tables()
     (ROOT / "README.md").write_text(readme())

@@ -59,7 +59,6 @@ def read_angle(
 # %% ../../nbs/data/01_pendulum.ipynb #cell14
 class Pendulum(Sequences):
     "Swinging pendula: factors `colour` (7) and `speed` (2); the individual is the colour."
-    knows_swaps = True
     def __init__(self,
         split: str='train', # 'train' or 'test': different amplitudes and phases
         n_clips: int=2000, # clips

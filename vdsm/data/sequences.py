@@ -8,6 +8,7 @@ __all__ = ['FRAME', 'home', 'data_folder', 'check_clips', 'check_split', 'Sequen
 
 # %% ../../nbs/data/00_sequences.ipynb #cell03
 import os, pooch, torch
+from fastcore.basics import patch
 from pathlib import Path
 from torch import Tensor, Generator
 from torch.utils.data import Dataset
@@ -67,7 +68,6 @@ def check_split(split: str) -> str: # itself, if it is one
 # %% ../../nbs/data/00_sequences.ipynb #cell08
 class Sequences(Dataset):
     "Clips with named factors; subclasses implement `frames`, and `show` where who and what can be put together anew."
-    knows_swaps = False # whether there is a `show`
     attribution = '' # to be shown beside its pictures
     def __init__(self,
         name: str, # of the data set
@@ -98,33 +98,42 @@ class Sequences(Dataset):
     ) -> Tensor: # [...,C,H,W] in [0,1]
         "Frame `times` of clip `clips`, elementwise."
         raise NotImplementedError
-
-    def show(self,
-        moves: Tensor, # clips whose motion it is [...]
-        who: Tensor, # clips whose individual it is [...]
-        times: Tensor, # which frame of each [...]
-    ) -> Tensor: # [...,C,H,W] in [0,1]
-        "Frames of the motion of some clips, by the individuals of others."
-        raise NotImplementedError(f"{self.name} does not know how one clip's individual would look in another's motion.")
-
-    def swapped(self,
-        moves: Tensor, # clips whose motion it is [B]
-        who: Tensor, # clips whose individual it is [B]
-    ) -> Tensor: # [B,T,C,H,W]
-        "What a perfect swap of identity gives: each clip of `moves` with the individual of its clip of `who`."
-        return self.show(*torch.broadcast_tensors(moves[:, None], who[:, None], torch.arange(self.n_frames)))
-
-    def clips(self,
-        idx, # indices of clips, a slice or a list
-        n_frames: int|None=None, # the first so many frames, default all
-    ) -> Tensor: # [B,T,C,H,W]
-        "Whole clips."
-        idx = torch.arange(len(self))[idx].reshape(-1)
-        times = torch.arange(n_frames or self.n_frames)
-        return self.frames(*torch.broadcast_tensors(idx[:, None], times))
-
-    def __getitem__(self, i: int) -> Tensor: return self.clips([i])[0]
     def chance(self, name: str) -> float: return 1 / len(self.classes[name])
+
+# %% ../../nbs/data/00_sequences.ipynb #clips
+@patch
+def clips(self: Sequences,
+    idx, # indices of clips, a slice or a list
+    n_frames: int|None=None, # the first so many frames, default all
+) -> Tensor: # [B,T,C,H,W]
+    "Whole clips."
+    idx = torch.arange(len(self))[idx].reshape(-1)
+    times = torch.arange(n_frames or self.n_frames)
+    return self.frames(*torch.broadcast_tensors(idx[:, None], times))
+
+@patch
+def __getitem__(self: Sequences, i: int) -> Tensor: return self.clips([i])[0]
+
+# %% ../../nbs/data/00_sequences.ipynb #swaps
+@patch
+def show(self: Sequences,
+    moves: Tensor, # clips whose motion it is [...]
+    who: Tensor, # clips whose individual it is [...]
+    times: Tensor, # which frame of each [...]
+) -> Tensor: # [...,C,H,W] in [0,1]
+    "Frames of the motion of some clips, by the individuals of others."
+    raise NotImplementedError(f"{self.name} does not know how one clip's individual would look in another's motion.")
+
+@patch(as_prop=True)
+def knows_swaps(self: Sequences) -> bool: return type(self).show is not Sequences.show # whether there is a `show`
+
+@patch
+def swapped(self: Sequences,
+    moves: Tensor, # clips whose motion it is [B]
+    who: Tensor, # clips whose individual it is [B]
+) -> Tensor: # [B,T,C,H,W]
+    "What a perfect swap of identity gives: each clip of `moves` with the individual of its clip of `who`."
+    return self.show(*torch.broadcast_tensors(moves[:, None], who[:, None], torch.arange(self.n_frames)))
 
 # %% ../../nbs/data/00_sequences.ipynb #cell10
 class ArraySequences(Sequences):
@@ -154,11 +163,13 @@ class SomeClips(Sequences):
         n: int, # how many; all if there are no more
         seed: int=0, # which
     ):
-        self.data, self.knows_swaps = data, data.knows_swaps
+        self.data, self.attribution = data, data.attribution
         self.chosen = torch.randperm(len(data), generator=Generator().manual_seed(seed))[:n].sort().values
         super().__init__(data.name, data.split, data.n_frames, {k: v[self.chosen] for k, v in data.factors.items()}, data.classes, data.individual[self.chosen])
     def frames(self, clips, times): return self.data.frames(self.chosen[clips], times)
     def show(self, moves, who, times): return self.data.show(self.chosen[moves], self.chosen[who], times)
+    @property
+    def knows_swaps(self) -> bool: return self.data.knows_swaps
 
 # %% ../../nbs/data/00_sequences.ipynb #cell13
 def clip_windows(

@@ -74,7 +74,7 @@ def read_sheet(
 # %% ../../nbs/data/02_sprites.ipynb #cell11
 class Sprites(Sequences):
     "LPC sprites: factors `body`, `shirt`, `pants`, `hair`, `action` (3), `direction` (3) and `motion` (their product, 9); 10 % of the identities held out."
-    knows_swaps, n_held_out, attribution = True, 112, ATTRIBUTION
+    n_held_out, attribution = 112, ATTRIBUTION
     def __init__(self,
         split: str='train', # 'train': 1,008 identities; 'test': the other 112
         root: Path|None=None, # folder of the sheets, see `sprite_sheets`

@@ -9,6 +9,7 @@ __all__ = ['ALLOCATOR', 'STEPS', 'READINGS', 'time_steps', 'in_a_process', 'benc
 import json, os, resource, subprocess, sys, time, torch
 from functools import partial
 from ..data.sequences import ArraySequences
+from .report import markdown_table
 from ..model.moe_decoder import decode_in_a_loop
 from ..model.vdsm import Lambdas, VDSM, VDSMConfig
 from ..train.presets import get_preset
@@ -79,4 +80,4 @@ def benchmark_table(
             rows.append([title, theirs, ours, f"{of(beside, plain, 'seconds'):.1f}", f"{of(step, form, 'seconds'):.2f}", f"{of(step, ratio, 'seconds'):.1f}",
                          f"{of(beside, plain, 'peak_mb'):,.0f}", f"{of(step, form, 'peak_mb'):,.0f}", f"{1/of(step, ratio, 'peak_mb'):.2f}"])
     head = ['step', 'allocator of the plain form', 'of ours', 'plain, s', 'ours, s', 'times as fast', 'plain, MB', 'ours, MB', 'share of memory']
-    return '\n'.join('| ' + ' | '.join(r) + ' |' for r in [head, ['---']*len(head), *rows])
+    return markdown_table(head, rows)

@@ -10,7 +10,8 @@ __all__ = ['PUBLISHED_3', 'NETWORKS', 'clip_features', 'check_features', 'covari
 import math, torch
 from typing import Callable, Iterable
 from torch import Tensor
-from .tables import cell, markdown_table
+from .report import markdown_table
+from .tables import cell
 
 # %% ../../nbs/evaluate/12_frechet.ipynb #features
 def clip_features(

@@ -9,6 +9,7 @@ __all__ = ['linear_probe', 'mlp_probe', 'probe_codes', 'probe_all', 'probe_table
 import torch, torch.nn.functional as F
 from torch import Tensor, Generator
 from ..data.sequences import Sequences
+from .report import markdown_table
 from ..model.vdsm import VDSM
 from ..readout import embed, fit_probe
 
@@ -82,7 +83,7 @@ def probe_table(
     codes, factors = (list(dict.fromkeys(k[i] for k in keys)) for i in (0, 1))
     head = ['factor', *codes, 'chance', 'majority']
     rows = [[f, *(f"{metrics[f'probe.{c}.{f}']:.3f}" for c in codes), *(f"{metrics[f'probe.{codes[0]}.{f}.{k}']:.3f}" for k in ('chance', 'majority'))] for f in factors]
-    return '\n'.join('| ' + ' | '.join(r) + ' |' for r in [head, ['---']*len(head), *rows])
+    return markdown_table(head, rows)
 
 # %% ../../nbs/evaluate/00_probes.ipynb #protocols
 def probe_protocols(

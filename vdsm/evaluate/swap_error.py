@@ -10,7 +10,8 @@ __all__ = ['PIXEL', 'SWAPS', 'psnr', 'gaussian_window', 'ssim', 'mean_image', 'p
 import torch
 from torch import Generator, Tensor
 from ..data.sequences import Sequences, stranger_clip
-from .tables import cell, markdown_table
+from .report import markdown_table
+from .tables import cell
 from ..latents import reconstruct, swap
 from ..model.vdsm import VDSM
 

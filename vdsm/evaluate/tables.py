@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PUBLISHED_1', 'PUBLISHED_2', 'PUBLISHED_SWAP', 'parse_seeds', 'over_seeds', 'check_runs', 'measure_runs', 'cell',
-           'markdown_table', 'falls_short']
+           'falls_short']
 
 # %% ../../nbs/evaluate/10_tables.ipynb #imports
 import statistics, time
@@ -69,10 +69,6 @@ def cell(
     if name not in metrics: return ''
     spread = f" ± {unit*metrics[name + '.std']:.{digits}f}" if name + '.std' in metrics else ''
     return f'{unit*metrics[name]:.{digits}f}{spread}'
-
-def markdown_table(head: list, rows: list[list]) -> str: # Markdown
-    "A table; what is missing (None) is left empty."
-    return '\n'.join('| ' + ' | '.join('' if v is None else str(v) for v in r) + ' |' for r in [head, ['---']*len(head), *rows])
 
 # %% ../../nbs/evaluate/10_tables.ipynb #published
 PUBLISHED_1 = dict(
