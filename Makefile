@@ -22,8 +22,8 @@ reproduce: .venv/ready
 # a figure is a notebook, run on the run of a data set: figures/<notebook>_<data set>/; it is made when its notebook, the package or the run changed
 FIGURE_DATASETS ?= pendulum sprites moving_mnist $(if $(wildcard $(or $(VDSM_DATA),data)/mug),mug)
 FIGURES_OF_ALL ?= action_transfer generation experts traversals embeddings
-TABLES := $(notdir $(basename $(wildcard $(patsubst %,nbs/figures/%.ipynb,table1 table2 table3 swap_benchmark disentanglement))))
 JUDGED := table1 table2 table3 swap_benchmark
+TABLES := $(JUDGED) disentanglement
 FIGURES_pendulum := architecture frames_alone forty_frames film $(TABLES)
 FIGURES_sprites := architecture frames_alone $(TABLES)
 FIGURES_moving_mnist := forty_frames

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FRAME', 'home', 'data_folder', 'check_clips', 'check_split', 'Sequences', 'ArraySequences', 'SomeClips',
-           'clip_windows', 'individual_frames', 'other_clip', 'stranger_clip']
+           'clip_windows', 'individual_frames', 'other_clip', 'stranger_clip', 'draw_pairs']
 
 # %% ../../nbs/data/00_sequences.ipynb #cell03
 import os, pooch, torch
@@ -223,3 +223,14 @@ def stranger_clip(
     first, count = data.first_clip[data.who[clips]], data.clip_counts[data.who[clips]]
     at = (torch.rand(len(clips), generator=generator, dtype=torch.float64)*(len(data) - count)).long()
     return data.by_individual[at + count*(at >= first)]
+
+# %% ../../nbs/data/00_sequences.ipynb #pairs
+def draw_pairs(
+    data: Sequences, # of at least two individuals
+    n: int, # pairs; as many as there are clips if there are no more
+    seed: int=0,
+) -> tuple[Tensor, Tensor]: # clips [n], and for each a clip of another individual [n]
+    "Random pairs of clips of different individuals."
+    rng = Generator().manual_seed(seed)
+    clips = torch.randperm(len(data), generator=rng)[:n]
+    return clips, stranger_clip(data, clips, rng)

@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['PIXEL', 'SWAPS', 'psnr', 'gaussian_window', 'ssim', 'mean_image', 'pixel_errors', 'reconstruction_metrics',
-           'draw_pairs', 'swaps', 'swap_error', 'swap_table']
+           'swap_name', 'swaps', 'swap_error', 'swap_table']
 
 # %% ../../nbs/evaluate/09_swap_error.ipynb #imports
 import torch
-from torch import Generator, Tensor
-from ..data.sequences import Sequences, stranger_clip
+from torch import Tensor
+from ..data.sequences import Sequences, draw_pairs
 from .report import markdown_table
 from .tables import cell
 from ..latents import reconstruct, swap
@@ -77,15 +77,8 @@ def reconstruction_metrics(
 # %% ../../nbs/evaluate/09_swap_error.ipynb #swap
 SWAPS = dict(swap='swapped by the model', blank='a blank', mean_image='the mean image', moves='the clip with the motion', who='the clip with the individual', reconstruction='the truth, reconstructed')
 
-def draw_pairs(
-    data: Sequences, # held-out clips
-    n: int, # pairs
-    seed: int=0,
-) -> tuple[Tensor, Tensor]: # clips whose motion [n] and whose individual [n] it is
-    "Random pairs of clips of different individuals."
-    rng = Generator().manual_seed(seed)
-    moves = torch.randperm(len(data), generator=rng)[:n]
-    return moves, stranger_clip(data, moves, rng)
+def swap_name(measure: str, of: str) -> str: # in metrics
+    return f'swap_error.{measure}' + (f'.{of}' if of != 'swap' else '')
 
 def swaps(
     vdsm: VDSM,
@@ -111,12 +104,10 @@ def swap_error(
     for moves, who in zip(*(p.split(chunk) for p in pairs)):
         truth, made = swaps(vdsm, data, moves, who, blank)
         out.append({(k, name): v for name, clips in made.items() for k, v in pixel_errors(clips, truth).items() if k in ('mae', 'ssim')})
-    name = lambda k, of: f'swap_error.{k}' + (f'.{of}' if of != 'swap' else '')
-    return {'swap_error.pairs': len(pairs[0])} | {name(*key): torch.cat([o[key] for o in out]).double().mean().item() for key in out[0]}
+    return {'swap_error.pairs': len(pairs[0])} | {swap_name(*key): torch.cat([o[key] for o in out]).double().mean().item() for key in out[0]}
 
 def swap_table(
     metrics: dict[str, float], # from `swap_error`, or of several seeds from `over_seeds`
 ) -> str: # Markdown
     "A row for what is compared with the truth."
-    name = lambda k, of: f'swap_error.{k}' + (f'.{of}' if of != 'swap' else '')
-    return markdown_table(['compared with the true swap', 'mean absolute error', 'SSIM'], [[said, cell(metrics, name('mae', of), 1, 5), cell(metrics, name('ssim', of), 1, 4)] for of, said in SWAPS.items()])
+    return markdown_table(['compared with the true swap', 'mean absolute error', 'SSIM'], [[said, cell(metrics, swap_name('mae', of), 1, 5), cell(metrics, swap_name('ssim', of), 1, 4)] for of, said in SWAPS.items()])

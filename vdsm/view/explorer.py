@@ -24,7 +24,7 @@ from ..latents import Codes, Gaussian, decode, infer, influence, roll_out, unrol
 from ..model.vdsm import VDSM, shipped
 from ..readout import Readout
 from ..train.presets import open_dataset
-from .grids import GAP, clip_gif, clip_grid
+from .grids import GAP, clip_gif, clip_grid, with_sources
 
 # %% ../../nbs/view/01_explorer.ipynb #scene
 class Scene(NamedTuple):
@@ -553,9 +553,8 @@ def show_matrix(self: Explorer, step: dict):
     x = step['table']
     rows, columns = (self.shown[part.picked] for part in (self.rows, self.columns))
     if x.shape[:2] != (len(rows), len(columns)): return                              # chosen anew meanwhile: another answer is on its way
-    first = torch.cat([torch.ones_like(columns[:1]), columns])
     left = rows[:, :1].expand_as(rows)                                               # who stands still, so that the motion is the column's
-    self.matrix.counts, self.matrix.made = [x.shape[2]], [png(grid_film(torch.cat([first[None], torch.cat([left[:, None], x], 1)])))]
+    self.matrix.counts, self.matrix.made = [x.shape[2]], [png(grid_film(with_sources(left, columns, x)))]
 
 @patch
 def show_path(self: Explorer, step: dict):
