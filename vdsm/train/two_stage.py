@@ -222,9 +222,9 @@ def train(
     fabric.barrier()
     run = Run(fabric, preset, data, folder, seed, log_every)
     run.vdsm.start_at(frame_batch(data, replace(preset.stage1, batch=64), Generator().manual_seed(seed))[0]['x'].to(fabric.device))
-    if (folder/'final').exists(): run.load(folder/'final'); return run.vdsm.eval()
+    if fabric.broadcast((folder/'final').exists()): run.load(folder/'final'); return run.vdsm.eval()
     while True:
-        resume = (checkpoints(folder) or [None])[-1]
+        resume = fabric.broadcast((checkpoints(folder) or [None])[-1])                # as the first process sees it: it also writes them
         if resume:
             retries = run.retries
             run.load(resume); run.retries = max(retries, run.retries)
