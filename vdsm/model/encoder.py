@@ -15,16 +15,16 @@ class BlurConv2d(nn.Conv2d):
     "3x3 convolution, binomial blur, every second pixel; computed as one strided 5x5 convolution."
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__(in_channels, out_channels, 3)
-        b = torch.tensor([1., 2., 1.])
-        self.register_buffer('blur', (b[:, None]*b/16)[None, None], persistent=False)
+        b = torch.stack([F.pad(torch.tensor([1., 2., 1.])/4, (i, 2 - i)) for i in range(3)])   # the blur, shifted: [3,5]
+        self.register_buffer('blur', torch.kron(b, b), persistent=False)                       # [9,25]
     def kernel(self) -> Tensor: # [out,in,5,5]
         "The low-passed kernel b * w."
-        w = self.weight.flatten(0, 1)[:, None]
-        return F.conv2d(w, self.blur, padding=2).view(*self.weight.shape[:2], 5, 5)
+        return (self.weight.flatten(2) @ self.blur).view(*self.weight.shape[:2], 5, 5)
     def forward(self,
         x: Tensor, # [N,in,H,W]
     ) -> Tensor: # [N,out,H/2,W/2]
         return F.conv2d(x, self.kernel(), self.bias, stride=2, padding=2)
+
 
 # %% ../../nbs/model/00_encoder.ipynb #cell11
 SLOPE = .1 # of every leaky rectifier
