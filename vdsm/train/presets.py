@@ -78,7 +78,7 @@ QUICK = dict(
               **PAPER_2 | dict(lambda_d=Anneal((.1, 1.25), (0, .5))))),                                   # at 1, d tells more of the clothes
     moving_mnist=Preset(
         VDSMConfig(n_experts=40, z_dim=20, d_dim=32, encoder=(16, 32, 64, 128, 256), embedding=256, channels=1),
-        Stage(11_000, batch=16, frames=(6, 6), lr_factor=Anneal((.02, 1, .02), (0, .03, 1), 'cosine'), **PAPER_1 | dict(
+        Stage(8500, batch=16, frames=(6, 6), lr_factor=Anneal((.02, 1, .02), (0, .03, 1), 'cosine'), **PAPER_1 | dict(
             lambda_s=Anneal((.1, 6/16)),                                                             # s explains 16 frames of a clip, and a group shows 6
             lambda_z=Anneal((10, 1), (0, .1), 'geometric'),                                          # at 30, z would stay empty for long
             inverse_temperature=Anneal((40, 80), (0, .5), 'cosine'))),                               # in units of p(s): 1 to 2
