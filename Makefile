@@ -67,8 +67,8 @@ data/.package: FORCE
 	@now=$$({ cat $$(find vdsm -name '*.py' ! -name _modidx.py | sort); echo '$(RUN)'; } | cksum); test "$$now" = "$$(cat $@ 2> /dev/null)" || echo "$$now" > $@
 
 test: .venv/ready
-	nbdev_test --n_workers 2 --do_print
-	OMP_NUM_THREADS=1 pytest -q -n 2 --dist loadfile tests
+	OMP_NUM_THREADS=1 nbdev_test --n_workers 2 --do_print
+	OMP_NUM_THREADS=1 pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests
 
 lab: .venv/ready
 	jupyter lab nbs
