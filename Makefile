@@ -66,9 +66,10 @@ data/judges/%-train-0/config.json:
 data/.package: FORCE
 	@now=$$({ cat $$(find vdsm -name '*.py' ! -name _modidx.py | sort); echo '$(RUN)'; } | cksum); test "$$now" = "$$(cat $@ 2> /dev/null)" || echo "$$now" > $@
 
+test: export OMP_NUM_THREADS = 1
 test: .venv/ready
-	OMP_NUM_THREADS=1 nbdev_test --n_workers 2 --do_print
-	OMP_NUM_THREADS=1 pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests
+	nbdev_test --n_workers 2 --do_print
+	pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests
 
 lab: .venv/ready
 	jupyter lab nbs

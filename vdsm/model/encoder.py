@@ -34,7 +34,6 @@ class BlurConv2d(nn.Conv2d):
         if x.shape[-2:] != (SMALL, SMALL): return F.conv2d(x, self.kernel(), self.bias, stride=2, padding=2)
         return ((x.flatten(1) @ self.matrix()).view(len(x), -1, self.out_channels) + self.bias).mT.reshape(len(x), -1, SMALL//2, SMALL//2)
 
-
 # %% ../../nbs/model/00_encoder.ipynb #cell11
 SLOPE = .1 # of every leaky rectifier
 
