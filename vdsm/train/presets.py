@@ -72,16 +72,18 @@ QUICK = dict(
               **PAPER_2 | dict(lambda_d=Anneal((.1, 1), (0, .2))))),                             # sooner than in the paper's schedule
     sprites=Preset(
         VDSMConfig(n_experts=40, z_dim=30, d_dim=50, encoder=(16, 32, 64, 128, 128)),
-        Stage(3000, batch=16, **PAPER_1),
+        Stage(8000, batch=16, frames=(4, 4), **PAPER_1 | dict(
+            lambda_s=Anneal((.1, .5)),                                                               # groups of four, and more steps for the same time
+            lambda_z=Anneal((12, 1), (0, .65), 'geometric'))),                                       # at 30, z stayed empty for a fifth of the stage
         Stage(3000, batch=16, frames=(8, 8), decoded=4, pseudo=.7, pseudo_batch=64, tune_s=False, unshared=False, lr=1e-3,
               lr_factor=Anneal((.02, 1, .02, .5, .02), (0, .03, .7, .73, 1), 'cosine'),                  # to rest, and once more on pixels
               **PAPER_2 | dict(lambda_d=Anneal((.1, 1.25), (0, .5))))),                                   # at 1, d tells more of the clothes
     moving_mnist=Preset(
         VDSMConfig(n_experts=40, z_dim=20, d_dim=32, encoder=(16, 32, 64, 128, 256), embedding=256, channels=1),
-        Stage(8500, batch=16, frames=(6, 6), lr_factor=Anneal((.02, 1, .02), (0, .03, 1), 'cosine'), **PAPER_1 | dict(
-            lambda_s=Anneal((.1, 6/16)),                                                             # s explains 16 frames of a clip, and a group shows 6
+        Stage(10_000, batch=16, frames=(4, 4), lr_factor=Anneal((.02, 1, .02), (0, .03, 1), 'cosine'), **PAPER_1 | dict(
+            lambda_s=Anneal((.1, 4/16)),                                                             # s explains 16 frames of a clip, and a group shows 4
             lambda_z=Anneal((10, 1), (0, .1), 'geometric'),                                          # at 30, z would stay empty for long
-            inverse_temperature=Anneal((40, 80), (0, .5), 'cosine'))),                               # in units of p(s): 1 to 2
+            inverse_temperature=Anneal((10, 20), (0, .5), 'cosine'))),                               # ten thousand digits need mixtures: at 80, each digit took one expert of its own
         Stage(5000, batch=16, frames=(12, 16), decoded=4, context=8, pseudo=.8, pseudo_batch=64, tune_s=False, lr=1e-3,
               lr_factor=Anneal((.02, 1, .02, .3, .02), (0, .03, .8, .83, 1), 'cosine'), **PAPER_2)),
     mug=for_faces(3000), video_folder=for_faces(2000))
