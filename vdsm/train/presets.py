@@ -83,7 +83,7 @@ QUICK = dict(
         Stage(10_000, batch=16, frames=(4, 4), lr_factor=Anneal((.02, 1, .02), (0, .03, 1), 'cosine'), **PAPER_1 | dict(
             lambda_s=Anneal((.1, 4/16)),                                                             # s explains 16 frames of a clip, and a group shows 4
             lambda_z=Anneal((10, 1), (0, .1), 'geometric'),                                          # at 30, z would stay empty for long
-            inverse_temperature=Anneal((10, 20), (0, .5), 'cosine'))),                               # ten thousand digits need mixtures: at 80, each digit took one expert of its own
+            inverse_temperature=Anneal((10, 20), (0, .5), 'cosine'))),                               # at 40 to 80, one expert had 0.9 of the weight, and digits came out as its prototype
         Stage(5000, batch=16, frames=(12, 16), decoded=4, context=8, pseudo=.8, pseudo_batch=64, tune_s=False, lr=1e-3,
               lr_factor=Anneal((.02, 1, .02, .3, .02), (0, .03, .8, .83, 1), 'cosine'), **PAPER_2)),
     mug=for_faces(3000), video_folder=for_faces(2000))
