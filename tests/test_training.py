@@ -72,6 +72,17 @@ def test_a_folder_of_another_run_is_refused(tmp_path, data):
     assert weights(tmp_path)
 
 
+def test_a_run_older_than_an_option_is_taken_for_its_default(tmp_path, data):
+    train(data, SMOKE, tmp_path)
+    file = tmp_path / "final" / "config.json"
+    config = json.loads(file.read_text())
+    del config["preset"]["stage2"]["leave_one_out"]
+    file.write_text(json.dumps(config))
+    train(data, SMOKE, tmp_path)
+    with pytest.raises(ValueError, match=r"differs in preset \(stage2\)"):
+        train(data, replace(SMOKE, stage2=replace(SMOKE.stage2, leave_one_out=True)), tmp_path)
+
+
 def test_another_stage_two_starts_from_the_same_stage_one(tmp_path, data):
     train(data, SMOKE, tmp_path / "a")
     longer = replace(SMOKE, stage2=replace(SMOKE.stage2, steps=8))

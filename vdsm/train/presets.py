@@ -36,6 +36,7 @@ class Stage:
     pseudo: float = 0.               # stage 2: share of the stage that explains pseudo-observations; 0: pixels throughout (eq. 4)
     pseudo_batch: int = 64           # stage 2: clips a step in that share
     tune_s: bool = True              # stage 2: the layers of s go on learning on pixels after pseudo-observations
+    leave_one_out: bool = False      # stage 2: the pseudo-observation of a clip's s comes from the other clips of its individual
     unshared: bool = True            # stage 2: d starts without what two clips of one individual share
     horizon: int = 1                 # stage 2: of the multi-step KL; 1: none (eq. 4)
     horizon_from: float = .5         # stage 2: share of the stage after which the horizon holds
@@ -84,7 +85,7 @@ QUICK = dict(
             lambda_s=Anneal((.1, 4/16)),                                                             # s explains 16 frames of a clip, and a group shows 4
             lambda_z=Anneal((10, 1), (0, .1), 'geometric'),                                          # at 30, z would stay empty for long
             inverse_temperature=Anneal((10, 20), (0, .5), 'cosine'))),                               # at 40 to 80, one expert had 0.9 of the weight, and digits came out as its prototype
-        Stage(5000, batch=16, frames=(12, 16), decoded=4, context=8, pseudo=.8, pseudo_batch=64, tune_s=False, lr=1e-3,
+        Stage(5000, batch=16, frames=(12, 16), decoded=4, context=8, pseudo=.8, pseudo_batch=64, tune_s=False, leave_one_out=True, lr=1e-3,
               lr_factor=Anneal((.02, 1, .02, .3, .02), (0, .03, .8, .83, 1), 'cosine'), **PAPER_2)),
     mug=for_faces(3000), video_folder=for_faces(2000))
 
