@@ -46,7 +46,7 @@ def clip_grid(
     left = int(max([font.getlength(line) for r in rows for line in r], default=-6)) + 6
     width = max(left + T*(W + GAP) - GAP, NARROW if title or caption else 0)
     title, caption = wrap(title, width, large), wrap(caption, width, font)
-    top = 18*len(title) + 4*bool(title) + LINE*max(map(len, columns), default=0)
+    top = 18*len(title) + 4*bool(title) + LINE*max(map(len, columns), default=0) + 4*bool(columns)
     height = top + B*(H + GAP) - GAP
     im = Image.new('RGB', (width, height + LINE*len(caption) + 5*bool(caption)), PAPER)
     draw = ImageDraw.Draw(im)
