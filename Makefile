@@ -29,7 +29,7 @@ FIGURES_sprites := architecture frames_alone $(TABLES)
 FIGURES_moving_mnist := forty_frames
 FIGURES_mug := frames_alone
 REPORT := $(patsubst nbs/figures/%.ipynb,figures/%/done,$(wildcard nbs/figures/report.ipynb))
-JOBS ?= $(shell nproc)
+JOBS ?= $(shell env -u OMP_NUM_THREADS nproc)
 RUN := $(or $(PRESET),quick)-$(SEED)
 CHOSEN := $(if $(PRESET),-p preset $(PRESET)) $(if $(filter-out 0,$(SEED)),-p seed $(SEED) -r seeds $(SEED))
 
