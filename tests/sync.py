@@ -1,7 +1,8 @@
-"""What the notebooks say, written out: the tables of nbs/index.ipynb from figures/*/metrics.json, README.md from nbs/index.ipynb. `python tests/sync.py` writes both; test_sync.py compares."""
-import contextlib, os, re, shutil, tempfile
+"""What the notebooks say, written out: the tables of nbs/index.ipynb from figures/*/metrics.json, README.md from nbs/index.ipynb, and in nbs/figures/ what the last run with the default parameters showed. `python tests/sync.py` writes all; test_sync.py compares."""
+import base64, contextlib, io, os, re, shutil, tempfile
 from pathlib import Path
-import nbformat, yaml
+import nbformat, papermill, yaml
+from PIL import Image
 
 ECHO_OFF = "#| echo: false"
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,6 +60,45 @@ def readme() -> str:
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
+def run_of(file: Path):
+    "The papermill run of a figure's notebook, if one is here that ran these cells with the default parameters to the end."
+    defaults = {k: eval(p["default"]) for k, p in papermill.inspect_notebook(str(file)).items()}
+    if defaults.get("dataset") == "": defaults["dataset"] = "sprites"                  # frames_alone takes what is there
+    copy = ROOT / "figures" / (f"{file.stem}_{defaults['dataset']}" if "dataset" in defaults else file.stem) / file.name
+    if not copy.exists(): return None
+    run, notebook = (nbformat.read(f, as_version=4) for f in (copy, file))
+    about, code = run.metadata.get("papermill", {}), lambda cells: {c.id: c.source for c in cells if c.cell_type == "code" and "injected-parameters" not in c.metadata.get("tags", [])}
+    as_default = all(defaults.get(k) == v for k, v in about.get("parameters", {}).items())
+    return run if as_default and about.get("exception") is None and code(run.cells) == code(notebook.cells) else None
+
+
+def lighter(output):
+    "An output as it is kept: a picture in a palette, of a plot the picture alone; nothing of a table of many pages, whose Markdown stands below."
+    data = output.get("data", {})
+    if output.get("name") == "stderr" or str(ROOT) in str(output): return None
+    if "image/png" in data:
+        picture, out = Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).convert("RGB"), io.BytesIO()
+        plot = "application/vnd.plotly.v1+json" in data
+        if plot and picture.height > 2*picture.width: return None
+        if plot and picture.width > 900: picture = picture.resize((900, round(900*picture.height/picture.width)), Image.LANCZOS)
+        picture.quantize(256).save(out, "png", optimize=True)
+        output.data = {"image/png": base64.b64encode(out.getvalue()).decode(), "text/plain": data.get("text/plain", "")}
+    if data: output.metadata = {}
+    if "execution_count" in output: output.execution_count = None
+    return output
+
+
+def show_figures():
+    "Keep in nbs/figures/ what the runs of today showed."
+    for file in sorted((ROOT / "nbs" / "figures").glob("*.ipynb")):
+        if (run := run_of(file)) is None: continue
+        notebook, shown = nbformat.read(file, as_version=4), {c.id: c.outputs for c in run.cells if c.cell_type == "code"}
+        for cell in notebook.cells:
+            if cell.cell_type == "code": cell.outputs = [o for o in map(lighter, shown[cell.id]) if o is not None]
+        file.write_text(nbformat.writes(notebook) + "\n")
+
+
 if __name__ == "__main__":
     fill_tables()
+    show_figures()
     (ROOT / "README.md").write_text(readme())

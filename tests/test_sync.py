@@ -1,7 +1,7 @@
 "The modules are what the notebooks export, the README is what index.ipynb says, and notebooks are fit to read."
 import json, os, shutil, subprocess, sys
 from pathlib import Path
-import nbformat, pytest
+import nbformat, papermill, pytest, sync
 from sync import INDEX, ROOT, readme, tables
 
 NOTEBOOKS = sorted(p for p in (ROOT / "nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
@@ -35,6 +35,22 @@ def test_readme_tables_are_the_measured_ones():
     found = tables(nbformat.read(INDEX, as_version=4))
     assert len(found) == 6
     for cell, now in found: assert now == cell.outputs[0].data["text/markdown"], "figures/*/metrics.json changed; run `make notebooks`"
+
+
+def test_only_a_finished_run_of_these_cells_with_default_parameters_is_shown(tmp_path, monkeypatch):
+    code, file = nbformat.v4.new_code_cell, tmp_path / "nbs" / "figures" / "one.ipynb"
+    file.parent.mkdir(parents=True)
+    picture = "import sys; print('shown'); print('noise', file=sys.stderr)\nfrom PIL import Image; Image.new('RGB', (5, 4))"
+    nbformat.write(nbformat.v4.new_notebook(cells=[code("seed = 0", metadata=dict(tags=["parameters"])), code(picture)], metadata=dict(kernelspec=dict(name="python3", display_name="python3", language="python"))), file)
+    monkeypatch.setattr(sync, "ROOT", tmp_path)
+    run = lambda **given: papermill.execute_notebook(file, tmp_path / "figures" / "one" / "one.ipynb", given, progress_bar=False)
+    (tmp_path / "figures" / "one").mkdir(parents=True)
+    shown = lambda: [sorted(o.get("data", o)) for o in nbformat.read(file, as_version=4).cells[1].outputs]
+    run(seed=1); sync.show_figures(); assert shown() == []
+    run(seed=0); sync.show_figures(); assert shown() == [["name", "output_type", "text"], ["image/png", "text/plain"]]
+    notebook = nbformat.read(file, as_version=4)
+    notebook.cells[1].source, notebook.cells[1].outputs = "1 + 1", []
+    nbformat.write(notebook, file); sync.show_figures(); assert shown() == []
 
 
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda p: str(p.relative_to(ROOT)))
