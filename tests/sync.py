@@ -1,5 +1,5 @@
 """What the notebooks say, written out: the tables of nbs/index.ipynb from figures/*/metrics.json, README.md from nbs/index.ipynb, and in nbs/figures/ what the last run with the default parameters showed. `python tests/sync.py` writes all; test_sync.py compares."""
-import base64, contextlib, io, os, re, shutil, tempfile
+import ast, base64, contextlib, io, os, re, shutil, tempfile
 from pathlib import Path
 import nbformat, papermill, yaml
 from PIL import Image
@@ -62,7 +62,7 @@ def readme() -> str:
 
 def run_of(file: Path):
     "The papermill run of a figure's notebook, if one is here that ran these cells with the default parameters to the end."
-    defaults = {k: eval(p["default"]) for k, p in papermill.inspect_notebook(str(file)).items()}
+    defaults = {k: ast.literal_eval(p["default"]) for k, p in papermill.inspect_notebook(str(file)).items()}
     if defaults.get("dataset") == "": defaults["dataset"] = "sprites"                  # frames_alone takes what is there
     copy = ROOT / "figures" / (f"{file.stem}_{defaults['dataset']}" if "dataset" in defaults else file.stem) / file.name
     if not copy.exists(): return None

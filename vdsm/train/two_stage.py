@@ -144,7 +144,7 @@ class Run:
         there, here = read_config(path), self.about()
         differ = [k for k in ('dataset', 'clips', 'n_frames', 'seed') if there.get(k) != here[k]]
         done = ('model', 'stage1', 'stage2')[:there['stage'] + (there['step'] > 0)]  # what lies ahead may still change
-        unset = dict(stage1=plain(Stage(0)), stage2=plain(Stage(0)))                  # of an option that is newer than the run
+        unset = dict.fromkeys(('stage1', 'stage2'), plain(Stage(0)))                  # of an option that is newer than the run
         differ += [f'preset ({k})' for k in done if unset.get(k, {}) | there['preset'].get(k, {}) != here['preset'][k]]
         if differ: raise ValueError(f"{self.folder} holds a run that differs in {', '.join(differ)}; go on with the same settings, or choose another folder.")
         load_weights(self.vdsm, path)
