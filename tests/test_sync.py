@@ -41,13 +41,13 @@ def test_only_a_finished_run_of_these_cells_with_default_parameters_is_shown(tmp
     code, file = nbformat.v4.new_code_cell, tmp_path / "nbs" / "figures" / "one.ipynb"
     file.parent.mkdir(parents=True)
     picture = "import sys; print('shown'); print('noise', file=sys.stderr)\nfrom PIL import Image; Image.new('RGB', (5, 4))"
-    nbformat.write(nbformat.v4.new_notebook(cells=[code("seed = 0", metadata=dict(tags=["parameters"])), code(picture)], metadata=dict(kernelspec=dict(name="python3", display_name="python3", language="python"))), file)
+    nbformat.write(nbformat.v4.new_notebook(cells=[code("seed = 0\nfolder = ''", metadata=dict(tags=["parameters"])), code(picture)], metadata=dict(kernelspec=dict(name="python3", display_name="python3", language="python"))), file)
     monkeypatch.setattr(sync, "ROOT", tmp_path)
     run = lambda **given: papermill.execute_notebook(file, tmp_path / "figures" / "one" / "one.ipynb", given, progress_bar=False)
     (tmp_path / "figures" / "one").mkdir(parents=True)
     shown = lambda: [sorted(o.get("data", o)) for o in nbformat.read(file, as_version=4).cells[1].outputs]
     run(seed=1); sync.show_figures(); assert shown() == []
-    run(seed=0); sync.show_figures(); assert shown() == [["name", "output_type", "text"], ["image/png", "text/plain"]]
+    run(seed=0, folder="films"); sync.show_figures(); assert shown() == [["name", "output_type", "text"], ["image/png", "text/plain"]]
     notebook = nbformat.read(file, as_version=4)
     notebook.cells[1].source, notebook.cells[1].outputs = "1 + 1", []
     nbformat.write(notebook, file); sync.show_figures(); assert shown() == []
