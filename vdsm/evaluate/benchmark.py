@@ -47,7 +47,7 @@ def time_steps(
     return dict(seconds=min(took[2:]), peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/unit)
 
 # %% ../../nbs/evaluate/06_benchmark.ipynb #process
-ALLOCATOR = dict(GLIBC_TUNABLES='glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=34359738368:glibc.malloc.arena_max=1') # as in the Makefile
+ALLOCATOR = dict(GLIBC_TUNABLES='glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=16777216:glibc.malloc.trim_threshold=34359738368:glibc.malloc.arena_max=1') # as in the Makefile
 
 def in_a_process(
     preset: str='released', # whose model to time, for Sprites
