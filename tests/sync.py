@@ -68,7 +68,7 @@ def run_of(file: Path):
     if not copy.exists(): return None
     run, notebook = (nbformat.read(f, as_version=4) for f in (copy, file))
     about, code = run.metadata.get("papermill", {}), lambda cells: {c.id: c.source for c in cells if c.cell_type == "code" and "injected-parameters" not in c.metadata.get("tags", [])}
-    as_default = all(defaults.get(k) in ("", v) for k, v in about.get("parameters", {}).items())
+    as_default = all(defaults.get(k, v) in ("", v) for k, v in about.get("parameters", {}).items())
     return run if as_default and about.get("exception") is None and code(run.cells) == code(notebook.cells) else None
 
 

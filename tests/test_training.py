@@ -166,7 +166,7 @@ from vdsm.train.two_stage import train
 listed = two_stage.checkpoints
 if os.environ['RANK'] == '1': two_stage.checkpoints = lambda folder: (time.sleep(1), listed(folder))[1]   # sees what the first process has written meanwhile
 preset = get_preset('pendulum', 'smoke')
-preset = replace(preset, stage2=replace(preset.stage2, steps=8, pseudo=.4, horizon=1, tune_s=0.))   # what trains changes within the stage
+preset = replace(preset, stage2=replace(preset.stage2, steps=8, pseudo=.4, horizon=1, tune_s=False))   # what trains changes within the stage
 vdsm = train(Pendulum(n_clips=28), preset, sys.argv[1], fabric=Fabric(accelerator='cpu', devices=2))
 print('weights', torch.cat([p.flatten() for p in vdsm.parameters()]).double().norm().item(), flush=True)
 """

@@ -115,12 +115,6 @@ class SequenceModel(nn.Module):
     def __init__(self, config: VDSMConfig, decoder: MoEDecoder, transition: GatedTransition):
         super().__init__()
         self.config, self.decoder, self.transition = config, decoder, transition
-    def decode(self, s: Tensor, z: Tensor, tuned: int) -> Tensor: # logits [B,S,C,64,64]
-        "The decoder; through the first `tuned` clips a gradient reaches s, weighed by B/tuned."
-        if tuned >= len(s): return self.decoder(s, z)
-        rest = s.detach()
-        weighed = rest[:tuned] + len(s)/tuned*(s[:tuned] - rest[:tuned])
-        return torch.cat([self.decoder(weighed, z[:tuned]), self.decoder(rest[tuned:], z[tuned:])])
     def forward(self,
         x: Tensor|None, # frames to explain [B,S,C,64,64]
         features: Tensor, # of the encoder [B,T',F], T' <= T: the frames that the guide may see
@@ -129,7 +123,6 @@ class SequenceModel(nn.Module):
         n_frames: int|None=None, # T, the length of the clip; default S
         who: Tensor|None=None, # features to infer s from [B,K,F]; default `features`
         pseudo: 'Pseudo|None'=None, # what to explain in place of `x`
-        tuned: int|None=None, # K, the clips, the first ones, whose pixels tell s something; default all
     ):
         c, B, T = self.config, len(features), n_frames or x.shape[1]
         with pyro.plate('individuals', B):
@@ -143,7 +136,7 @@ class SequenceModel(nn.Module):
                 pyro.sample('x_z', dist.Normal(z, pseudo.z_noise).to_event(2), obs=pseudo.z)
             else:
                 if at is not None: z = z[:, at]
-                with pyro.poutine.scale(scale=T/x.shape[1]): pyro.sample('x', frame_likelihood(self.decode(s, z, tuned or B), c.likelihood, 4), obs=x)
+                with pyro.poutine.scale(scale=T/x.shape[1]): pyro.sample('x', frame_likelihood(self.decoder(s, z), c.likelihood, 4), obs=x)
 
 # %% ../../nbs/model/03_vdsm.ipynb #cell17
 class Pseudo(NamedTuple):
@@ -183,7 +176,7 @@ class SequenceGuide(nn.Module):
     def states(self, d: Tensor, n_frames: int) -> Tensor: # h-hat of every frame [B,n_frames,hidden]
         return self.combiner.states(self.decoder(d, n_frames), d)
     def forward(self, x: Tensor|None, features: Tensor, lam: Lambdas, at: Tensor|None=None, n_frames: int|None=None,
-                who: Tensor|None=None, pseudo: Pseudo|None=None, tuned: int|None=None): # as `SequenceModel`
+                who: Tensor|None=None, pseudo: Pseudo|None=None): # as `SequenceModel`
         with pyro.plate('individuals', len(features)):
             sample('s', normal(*self.static(features if who is None else who)), lam.s)
             d = sample('d', normal(*self.dynamics(features)), lam.d)

@@ -77,8 +77,7 @@ def clip_batch(
     another = other_clip(data, clips[:, 0], rng)[:, None]
     at = torch.randperm(T, generator=rng)[:stage.decoded or T].sort().values
     x = data.frames(clips[:, at], times[:, at])
-    tuned = max(1, round(stage.tune_s*len(clips))) if stage.tune_s else None
-    return batch | dict(x=check_clips(x, f'a batch of {data.name}'), at=at, who=features[another, times[:, :seen]], tuned=tuned), len(clips)*T
+    return batch | dict(x=check_clips(x, f'a batch of {data.name}'), at=at, who=features[another, times[:, :seen]]), len(clips)*T
 
 # %% ../../nbs/train/03_two_stage.ipynb #cell12
 class Progress:
@@ -175,7 +174,7 @@ class StageTrainer:
         lam = Lambdas(stage.lambda_s(u), stage.lambda_d(u), stage.lambda_z(u))
         pseudo = self.number == 2 and u < stage.pseudo
         horizon = stage.horizon if self.number == 2 and u >= stage.horizon_from else 1
-        if self.number == 2: run.vdsm.guide.static.requires_grad_(pseudo or stage.tune_s > 0)
+        if self.number == 2: run.vdsm.guide.static.requires_grad_(pseudo or stage.tune_s)
         if stage.inverse_temperature: run.vdsm.decoder.inverse_temperature.fill_(stage.inverse_temperature(u))
         for group in self.optimizer.param_groups: group['lr'] = lr = stage.lr*stage.lr_factor(u)*.5**run.retries
         rng = seed_step(run.seed, self.number, run.step, run.retries, run.fabric.global_rank)
