@@ -47,7 +47,7 @@ def test_only_a_finished_run_of_these_cells_with_default_parameters_is_shown(tmp
     (tmp_path / "figures" / "one").mkdir(parents=True)
     shown = lambda: [sorted(o.get("data", o)) for o in nbformat.read(file, as_version=4).cells[1].outputs]
     run(seed=1); sync.show_figures(); assert shown() == []
-    run(seed=0, folder="films"); sync.show_figures(); assert shown() == [["name", "output_type", "text"], ["image/png", "text/plain"]]
+    run(seed=0, folder="films", preset="quick"); sync.show_figures(); assert shown() == [["name", "output_type", "text"], ["image/png", "text/plain"]]
     notebook = nbformat.read(file, as_version=4)
     notebook.cells[1].source, notebook.cells[1].outputs = "1 + 1", []
     nbformat.write(notebook, file); sync.show_figures(); assert shown() == []
