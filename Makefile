@@ -11,8 +11,8 @@ BIN := .venv/bin
 
 .PHONY: reproduce figures test lab notebooks FORCE
 export PATH := $(CURDIR)/$(BIN):$(PATH)
-# where Linux has glibc: huge pages, and what a step frees is kept for the next, but for the largest blocks (figures/benchmark)
-export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=16777216:glibc.malloc.trim_threshold=34359738368:glibc.malloc.arena_max=1
+# large blocks from huge pages, where Linux has them: a step took up to a fifth less time (figures/benchmark)
+export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
 reproduce: .venv/ready
 	@test -f nbs/figures/$(DATASET).ipynb || { echo "unknown DATASET=$(DATASET); choose one of: $(notdir $(basename $(wildcard nbs/figures/*.ipynb)))"; exit 1; }

@@ -47,7 +47,7 @@ def time_steps(
     return dict(seconds=min(took[2:]), peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/unit)
 
 # %% ../../nbs/evaluate/06_benchmark.ipynb #process
-ALLOCATOR = dict(GLIBC_TUNABLES='glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=16777216:glibc.malloc.trim_threshold=34359738368:glibc.malloc.arena_max=1') # as in the Makefile
+ALLOCATOR = dict(GLIBC_TUNABLES='glibc.malloc.hugetlb=1') # as in the Makefile
 
 def in_a_process(
     preset: str='released', # whose model to time, for Sprites
@@ -66,8 +66,8 @@ def in_a_process(
 # %% ../../nbs/evaluate/06_benchmark.ipynb #table
 STEPS = dict(stage1='stage 1', stage2='stage 2, eq. 4 on all frames', stage2_rest='stage 2, all frames, s at rest', stage2_half='stage 2, half of the frames, s at rest',
              stage2_pseudo='stage 2, pseudo-observations')
-READINGS = dict(ratio_first=('as it comes', 'set', 'first', 'vdsm'), ratio_as_it_comes=('as it comes', 'as it comes', 'first', 'vdsm_first'),
-                ratio=('set', 'set', 'plain', 'vdsm'))
+READINGS = dict(ratio_first=('as it comes', 'huge pages', 'first', 'vdsm'), ratio_as_it_comes=('as it comes', 'as it comes', 'first', 'vdsm_first'),
+                ratio=('huge pages', 'huge pages', 'plain', 'vdsm'))
 
 def benchmark_table(
     metrics: dict[str, float], # of figures/benchmark: benchmark.<step>.<form>.<seconds or peak_mb>, benchmark.<step>.<ratio>.<...>
