@@ -1,4 +1,4 @@
-# make reproduce   train VDSM on the pendulum and write figures/pendulum/   (DATASET=sprites or another notebook of nbs/figures; DATASET=your_videos FOLDER=... for your own)
+# make reproduce   train VDSM on the pendulum and write figures/pendulum/   (DATASET=sprites or another notebook of nbs/figures; PRESET=bf16 on a processor with bfloat16; DATASET=your_videos FOLDER=... for your own)
 # make figures     all figures of the paper and more, from finished quick runs (a run that is not there is trained first); only what changed, several at a time
 # make test        everything that has to hold
 # make lab         JupyterLab on the notebooks

@@ -13,7 +13,7 @@ METRICS = dict(
     pendulum=("probe.s.colour", "probe.s.speed.chance", "probe.d_sample.colour.majority", "rollout.angle_error", "rollout.angle_error.still", "rollout.transition.visible"),
     sprites=("probe.s_hat.body", "probe.s_hat.body.chance", "probe.d_sample.action", "probe.d_sample.motion.majority", "probe_stage1.s_hat.action", "reconstruction.mse"),
     moving_mnist=("probe.s_hat.digit", "probe.d_sample.motion.chance", "path.swap.error", "path.still.error", "digit.reconstruction", "digit.chance"),
-    objectives=("objective.eq4.stage2_seconds", "objective.multistep.rollout.window.angle_error", "objective.pseudo.rollout.still.angle_error"))
+    objectives=("objective.eq4.stage2_seconds", "objective.multistep.rollout.window.angle_error", "objective.pseudo.rollout.still.angle_error", "objective.eq4_bf16.stage2_seconds"))
 MORE = dict(moving_mnist=dict(n_clips=1500))
 
 
@@ -32,6 +32,14 @@ def test_notebook_reruns(name, tmp_path):
     run()                                                   # a finished run is loaded, and gives the same figures
     assert (tmp_path / "run" / "final" / "weights.safetensors").stat().st_mtime_ns == trained
     assert json.loads((out / "metrics.json").read_text()) == report
+
+
+def test_the_benchmark_reruns(tmp_path):
+    papermill.execute_notebook(ROOT / "nbs" / "figures" / "benchmark.ipynb", tmp_path / "executed.ipynb", cwd=ROOT, progress_bar=False,
+                               parameters=dict(preset="smoke", steps=1, out=str(tmp_path)))
+    measured = json.loads((tmp_path / "metrics.json").read_text())["metrics"]
+    for ratio, plain, ours in (("stage1.ratio_first", "stage1.first", "stage1.vdsm"), ("stage2_bf16.ratio_bf16", "stage2.plain_bf16", "stage2_bf16.vdsm"), ("stage2_half.ratio", "stage2.plain", "stage2_half.vdsm")):
+        for k in ("seconds", "peak_mb"): assert measured[f"benchmark.{ratio}.{k}"] == pytest.approx(measured[f"benchmark.{plain}.{k}"] / measured[f"benchmark.{ours}.{k}"])
 
 
 def test_an_unknown_preset_is_named(tmp_path):

@@ -24,7 +24,7 @@ def describe_run(
     return dict(dataset=config['dataset'], preset=preset, seed=config['seed'], split=f'{train.split}/{test.split}',
                 train_clips=len(train), test_clips=len(test), train_individuals=len(train.clip_counts), test_individuals=len(test.clip_counts),
                 frames=train.n_frames, steps=[config['preset'][f'stage{i}']['steps'] for i in (1, 2)], parameters=config['parameters'],
-                train_seconds=round(config['seconds'], 1),
+                train_seconds=round(config['seconds'], 1), precision=config.get('precision', '32-true'),
                 device=f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads" + (f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ''),
                 versions={k: version(k) for k in ('torch', 'pyro-ppl', 'numpy', 'scikit-learn', 'lightning-fabric', 'vdsm')} | dict(python=platform.python_version()))
 

@@ -48,6 +48,7 @@ class Preset:
     stage1: Stage
     stage2: Stage
     save_every: int = 500            # steps between checkpoints
+    precision: str = '32-true'       # of the arithmetic, as Lightning Fabric names it
 
 # %% ../../nbs/train/02_presets.ipynb #cell06
 PAPER_1 = dict(lambda_s=Anneal((.1, 1)), lambda_z=Anneal((30, 1), (0, .7), 'geometric'), inverse_temperature=Anneal((1, 10), (0, 2/3), 'cosine'))
@@ -106,7 +107,7 @@ def smoke(preset: Preset) -> Preset:
     return Preset(model, replace(preset.stage1, steps=6, batch=4), replace(preset.stage2, steps=6, batch=4), save_every=2)
 
 PRESETS: dict[str, dict[str, Preset]] = {name: dict(
-    quick=QUICK[name], paper=at_full_size(name, PAPER_1, PAPER_2), smoke=smoke(QUICK[name]),
+    quick=QUICK[name], bf16=replace(QUICK[name], precision='bf16-mixed'), paper=at_full_size(name, PAPER_1, PAPER_2), smoke=smoke(QUICK[name]),
     released=at_full_size(name, RELEASED_1, RELEASED_2 | (dict(frames=(20, 20)) if name == 'mug' else {}))) for name in DATASETS}
 PRESETS['sprites']['small'] = replace(                                                                  # to be shipped: under 10 MB with the decoder in half precision
     QUICK['sprites'], model=replace(QUICK['sprites'].model, n_experts=20, decoder=(64, 48, 32, 16), hidden=160), stage1=replace(QUICK['sprites'].stage1, steps=6000))
@@ -123,7 +124,7 @@ def open_dataset(
 
 def get_preset(
     dataset: str, # name of the data set
-    name: str='quick', # 'quick', 'paper', 'released' or 'smoke'; for Sprites 'small' too
+    name: str='quick', # 'quick', 'bf16', 'paper', 'released' or 'smoke'; for Sprites 'small' too
 ) -> Preset:
     "A preset by name; `ValueError` that lists the names otherwise."
     if dataset not in PRESETS: raise ValueError(f"no presets for data set {dataset!r}; choose one of {', '.join(PRESETS)}, or build a `Preset`.")

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['RETRIES', 'seed_step', 'frame_batch', 'of_individual', 'encode_all', 'clip_batch', 'Progress', 'History',
-           'read_history', 'plain', 'Run', 'StageTrainer', 'train_stage', 'train', 'start_motion', 'take_over',
-           'go_back']
+           'read_history', 'plain', 'Run', 'StageTrainer', 'train_stage', 'train', 'start_motion', 'say_if_slow',
+           'take_over', 'go_back']
 
 # %% ../../nbs/train/03_two_stage.ipynb #cell03
 import json, numpy as np, os, pyro, shutil, sys, time, torch
@@ -131,7 +131,7 @@ class Run:
     def about(self) -> dict: # what a checkpoint says of the run
         where = {k: getattr(self, k) for k in ('stage', 'step', 'retries', 'seconds')}
         return dict(dataset=self.data.name, clips=len(self.data), n_frames=self.data.n_frames, seed=self.seed, preset=plain(self.preset),
-                    parameters=sum(p.numel() for p in self.vdsm.parameters()), **where)
+                    parameters=sum(p.numel() for p in self.vdsm.parameters()), precision=self.fabric.strategy.precision.precision, **where)
 
     def save(self, name: str, optimizer=None):
         if self.fabric.is_global_zero:
@@ -146,6 +146,7 @@ class Run:
         done = ('model', 'stage1', 'stage2')[:there['stage'] + (there['step'] > 0)]  # what lies ahead may still change
         unset = dict.fromkeys(('stage1', 'stage2'), plain(Stage(0)))                  # of an option that is newer than the run
         differ += [f'preset ({k})' for k in done if unset.get(k, {}) | there['preset'].get(k, {}) != here['preset'][k]]
+        if there['step'] and there.get('precision', '32-true') != here['precision']: differ.append('precision')  # a stage may begin in another
         if differ: raise ValueError(f"{self.folder} holds a run that differs in {', '.join(differ)}; go on with the same settings, or choose another folder.")
         load_weights(self.vdsm, path)
         for k in ('stage', 'step', 'retries', 'seconds'): setattr(self, k, there[k])
@@ -220,14 +221,15 @@ def train(
     preset: Preset, # sizes and schedules
     folder: Path, # of the run
     seed: int=0, # of weights and of every step
-    fabric: Fabric|None=None, # device, precision, processes; default: one process, the GPU if there is one
+    fabric: Fabric|None=None, # device, precision, processes; default: one process, the GPU if there is one, the preset's precision
     log_every: int=20, # steps between records
     after: Path|None=None, # folder of a run whose stage 1 to take over
 ) -> VDSM: # trained, in evaluation mode
     "Train VDSM in two stages; resumes what the folder holds."
     check_clips(data.clips(range(min(8, len(data)))), data.name)
-    fabric = fabric or Fabric(accelerator='auto', devices=1)
+    fabric = fabric or Fabric(accelerator='auto', devices=1, precision=preset.precision)
     fabric.launch()
+    say_if_slow(fabric)
     pyro.settings.set(module_local_params=True)
     folder = Path(folder); folder.mkdir(parents=True, exist_ok=True)
     if after and not checkpoints(folder) and fabric.is_global_zero: take_over(Path(after), folder)
@@ -257,6 +259,12 @@ def start_motion(run: Run, clips: int=512):
     pair = [idx, other_clip(run.data, idx[:, 0], rng)[:, None].expand_as(idx)]
     if (pair[0] == pair[1]).any() or not run.preset.stage2.unshared: pair = pair[:1]
     run.vdsm.start_motion_at(*(run.data.frames(i, times).to(run.fabric.device) for i in pair))
+
+def say_if_slow(fabric: Fabric):
+    "One sentence if the processor has no instructions for the precision asked for."
+    precision, has = fabric.strategy.precision.precision, any(v for k, v in torch.cpu.get_capabilities().items() if 'bf16' in k)
+    if 'bf16' in precision and fabric.device.type == 'cpu' and not has:
+        print(f"{precision}: this processor has no instructions for bfloat16, so training is slower than in 32-true; the preset 'quick' is the same in 32-true.")
 
 def take_over(other: Path, folder: Path):
     "Put the end of another run's stage 1 into a folder; `FileNotFoundError` if it has none."
