@@ -1,5 +1,5 @@
 "The modules are what the notebooks export, the README is what index.ipynb says, and notebooks are fit to read."
-import json, os, shutil, subprocess, sys
+import json, os, re, shutil, subprocess, sys
 from pathlib import Path
 import nbformat, papermill, pytest, sync
 from sync import INDEX, ROOT, readme, tables
@@ -29,6 +29,12 @@ def test_readme_has_every_section_of_the_index():
     titles = [line for c in cells if c["cell_type"] == "markdown" for line in "".join(c["source"]).splitlines() if line.startswith("## ")]
     text = (ROOT / "README.md").read_text()
     assert "## Two commands" in titles and not [t for t in titles if t not in text]
+
+
+def test_links_of_the_readme_lead_somewhere():
+    links = re.findall(r"\]\(([^)]+)\)", (ROOT / "README.md").read_text())
+    absent = [link for link in links if not link.startswith("https://") and not (ROOT / link).exists()]
+    assert len(links) > 30 and not absent and not [link for link in links if "vdsm.github.io" in link], absent     # nbdev links names in backticks to a site that is not there
 
 
 def test_readme_tables_are_the_measured_ones():
