@@ -264,7 +264,7 @@ def say_if_slow(fabric: Fabric):
     "One sentence if the processor has no instructions for the precision asked for."
     precision, has = fabric.strategy.precision.precision, any(v for k, v in torch.cpu.get_capabilities().items() if 'bf16' in k)
     if 'bf16' in precision and fabric.device.type == 'cpu' and not has:
-        print(f"{precision}: this processor has no instructions for bfloat16, so training is slower than in 32-true; the preset 'quick' is the same in 32-true.")
+        print(f"{precision}: this processor has no instructions for bfloat16, so steps take two to ten times as long as in 32-true, in which the preset 'quick' is the same.")
 
 def take_over(other: Path, folder: Path):
     "Put the end of another run's stage 1 into a folder; `FileNotFoundError` if it has none."
