@@ -14,10 +14,12 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # large blocks from huge pages, where Linux has them: a step took up to a fifth less time (figures/benchmark)
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
+# of another preset, beside those of `quick`
+OUT = figures/$(DATASET)$(addprefix _,$(filter-out quick,$(PRESET)))
 reproduce: .venv/ready
 	@test -f nbs/figures/$(DATASET).ipynb || { echo "unknown DATASET=$(DATASET); choose one of: $(notdir $(basename $(wildcard nbs/figures/*.ipynb)))"; exit 1; }
-	@mkdir -p figures/$(DATASET)
-	papermill nbs/figures/$(DATASET).ipynb figures/$(DATASET)/$(DATASET).ipynb $(if $(PRESET),-p preset $(PRESET)) $(if $(FOLDER),-r folder "$(FOLDER)") -p seed $(SEED) --no-progress-bar
+	@mkdir -p $(OUT)
+	papermill nbs/figures/$(DATASET).ipynb $(OUT)/$(DATASET).ipynb $(if $(PRESET),-p preset $(PRESET) -p out $(OUT)) $(if $(FOLDER),-r folder "$(FOLDER)") -p seed $(SEED) --no-progress-bar
 
 # a figure is a notebook, run on the run of a data set: figures/<notebook>_<data set>/; it is made when its notebook, the package or the run changed
 FIGURE_DATASETS ?= pendulum sprites moving_mnist $(if $(wildcard $(or $(VDSM_DATA),data)/mug),mug)

@@ -68,6 +68,12 @@ def test_your_videos_needs_no_line_of_code(labelled, tmp_path):
     assert "broken.mp4" in said
 
 
+def test_another_preset_leaves_the_figures_of_quick_alone():
+    said = lambda *words: subprocess.run(["make", "-n", "reproduce", *words], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert "figures/sprites_bf16/sprites.ipynb -p preset bf16 -p out figures/sprites_bf16 " in said("DATASET=sprites", "PRESET=bf16")
+    assert "figures/pendulum/pendulum.ipynb " in said() and "figures/pendulum/pendulum.ipynb " in said("PRESET=quick")
+
+
 def test_make_hands_the_folder_over_as_it_is_spelt(tmp_path):
     said = subprocess.run(["make", "-n", "reproduce", "DATASET=your_videos", "FOLDER=my clips/2026"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     assert '-r folder "my clips/2026"' in said

@@ -76,7 +76,7 @@ def beside_plain(
     measured: dict[str, float], # benchmark.<step>.<form>.<seconds or peak_mb>; the plain forms are those of the stages, eq. 7 and 4
 ) -> dict[tuple[str, str], dict[str, tuple[float, float]]]: # step and reading -> what is measured -> plain, ours
     "Each step and reading that is to be had of some measurements."
-    of = lambda step, form: {k: measured[name] for k in ('seconds', 'peak_mb') if (name := f'benchmark.{step}.{form}.{k}') in measured}
+    of = lambda step, form: {k: measured[f'benchmark.{step}.{form}.{k}'] for k in ('seconds', 'peak_mb')}
     pairs = {(step, ratio): (of(step[:6], plain), of(step, form)) for step in STEPS for ratio, (*_, plain, form) in READINGS.items() if ('bf16' not in plain or 'bf16' in step)}
     return {key: {k: (plain[k], ours[k]) for k in ours} for key, (plain, ours) in pairs.items()}
 

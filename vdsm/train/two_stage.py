@@ -229,7 +229,6 @@ def train(
     check_clips(data.clips(range(min(8, len(data)))), data.name)
     fabric = fabric or Fabric(accelerator='auto', devices=1, precision=preset.precision)
     fabric.launch()
-    say_if_slow(fabric)
     pyro.settings.set(module_local_params=True)
     folder = Path(folder); folder.mkdir(parents=True, exist_ok=True)
     if after and not checkpoints(folder) and fabric.is_global_zero: take_over(Path(after), folder)
@@ -237,6 +236,7 @@ def train(
     run = Run(fabric, preset, data, folder, seed, log_every)
     run.vdsm.start_at(frame_batch(data, replace(preset.stage1, batch=64), Generator().manual_seed(seed))[0]['x'].to(fabric.device))
     if fabric.broadcast((folder/'final').exists()): run.load(folder/'final'); return run.vdsm.eval()
+    if fabric.is_global_zero: say_if_slow(fabric)
     while True:
         resume = fabric.broadcast((checkpoints(folder) or [None])[-1])                # as the first process sees it: it also writes them
         if resume:
