@@ -58,7 +58,7 @@ figures: .venv/ready
 
 data/runs/%-$(RUN)/final/config.json:
 	@echo 'the run of $* is training'
-	@python -c "from vdsm.train.runs import open_run; open_run('$*', '$(or $(PRESET),quick)', $(SEED))"
+	@python -c "from vdsm.training.runs import open_run; open_run('$*', '$(or $(PRESET),quick)', $(SEED))"
 
 data/judges/%-train-0/config.json:
 	@echo 'the judge of $* is learning'

@@ -3,7 +3,7 @@ import json, os, shutil, subprocess, sys
 from pathlib import Path
 import nbformat, papermill, pytest
 from sync import ROOT
-from vdsm.train.runs import open_run
+from vdsm.training.runs import open_run
 
 FILES = dict(                                               # notebook -> pictures it writes, and some of its metrics
     architecture=("architecture.svg generative.svg inference.svg", "architecture.parameters architecture.parameters.stage2"),

@@ -6,16 +6,16 @@ import pytest, torch
 from safetensors.torch import load_file
 from vdsm.data.pendulum import Pendulum
 from vdsm.data.sequences import ArraySequences
-from vdsm.train.checkpoint import AFTER_STAGE_1, checkpoints, load_checkpoint
-from vdsm.train.presets import get_preset
-from vdsm.train.two_stage import RETRIES, Run, StageTrainer, read_history, train
+from vdsm.training.checkpoint import AFTER_STAGE_1, checkpoints, load_checkpoint
+from vdsm.training.presets import get_preset
+from vdsm.training.two_stage import RETRIES, Run, StageTrainer, read_history, train
 
 SMOKE = get_preset("pendulum", "smoke")
 TRAIN = """
 import sys
 from vdsm.data.pendulum import Pendulum
-from vdsm.train.presets import get_preset
-from vdsm.train.two_stage import StageTrainer, train
+from vdsm.training.presets import get_preset
+from vdsm.training.two_stage import StageTrainer, train
 step = StageTrainer.__call__
 def reported(self):
     print('step', self.number, self.run.step, flush=True)
@@ -160,9 +160,9 @@ import os, sys, time, torch
 from dataclasses import replace
 from lightning_fabric import Fabric
 from vdsm.data.pendulum import Pendulum
-from vdsm.train.presets import get_preset
-from vdsm.train import two_stage
-from vdsm.train.two_stage import train
+from vdsm.training.presets import get_preset
+from vdsm.training import two_stage
+from vdsm.training.two_stage import train
 listed = two_stage.checkpoints
 if os.environ['RANK'] == '1': two_stage.checkpoints = lambda folder: (time.sleep(1), listed(folder))[1]   # sees what the first process has written meanwhile
 preset = get_preset('pendulum', 'smoke')

@@ -13,8 +13,8 @@ from ..data.sequences import ArraySequences
 from .report import markdown_table
 from ..model.moe_decoder import decode_in_a_loop
 from ..model.vdsm import Lambdas, VDSM, VDSMConfig
-from ..train.presets import get_preset
-from ..train.two_stage import encode_all
+from ..training.presets import get_preset
+from ..training.two_stage import encode_all
 
 # %% ../../nbs/evaluate/06_benchmark.ipynb #cell05
 def time_steps(
@@ -59,7 +59,7 @@ def in_a_process(
     **kwargs, # of `time_steps`
 ) -> dict[str, float]: # what `time_steps` returns
     "`time_steps` in a process of its own."
-    code = (f"import json, torch; torch.set_num_threads({threads}); from vdsm.train.presets import get_preset; from vdsm.evaluate.benchmark import time_steps; "
+    code = (f"import json, torch; torch.set_num_threads({threads}); from vdsm.training.presets import get_preset; from vdsm.evaluate.benchmark import time_steps; "
             f"print(json.dumps(time_steps(config=get_preset('sprites', {preset!r}).model, **{kwargs!r})))")
     env = {k: v for k, v in os.environ.items() if k not in ALLOCATOR} | (ALLOCATOR if allocator else {})
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, env=env)

@@ -14,9 +14,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_model
 from torch import nn, Tensor, Generator
 from ..data.sequences import Sequences, check_clips, home
-from ..train.checkpoint import save_checkpoint
-from ..train.presets import open_dataset
-from ..train.two_stage import Progress
+from ..training.checkpoint import save_checkpoint
+from ..training.presets import open_dataset
+from ..training.progress import Progress
 
 # %% ../../nbs/evaluate/01_judge.ipynb #net
 @dataclass(frozen=True)

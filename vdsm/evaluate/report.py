@@ -11,7 +11,7 @@ import csv, json, math, os, platform, statistics, torch
 from importlib.metadata import version
 from pathlib import Path
 from ..data.sequences import Sequences
-from ..train.checkpoint import read_config
+from ..training.checkpoint import read_config
 
 # %% ../../nbs/evaluate/04_report.ipynb #cell05
 def describe_run(

@@ -13,8 +13,8 @@ from torch import Tensor
 from ..data.sequences import home
 from ..latents import reconstruct, swap
 from ..model.vdsm import VDSM, pretrained_folder, read_config, shipped
-from ..train.checkpoint import load_checkpoint
-from ..train.presets import open_dataset
+from ..training.checkpoint import load_checkpoint
+from ..training.presets import open_dataset
 
 # %% ../../nbs/evaluate/13_shipped.ipynb #half
 NOTHING = .5/255 # the largest change of a pixel that counts as none

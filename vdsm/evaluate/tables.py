@@ -12,8 +12,8 @@ from typing import Callable
 from ..data.sequences import Sequences
 from .report import describe_run
 from ..model.vdsm import VDSM
-from ..train.presets import get_preset
-from ..train.runs import open_run
+from ..training.presets import get_preset
+from ..training.runs import open_run
 
 # %% ../../nbs/evaluate/10_tables.ipynb #seeds
 def parse_seeds(text: str) -> list[int]: # in their order

@@ -23,7 +23,7 @@ from ..data.sequences import Sequences, home, individual_frames
 from ..latents import Codes, Gaussian, decode, infer, influence, roll_out, unroll
 from ..model.vdsm import VDSM, shipped
 from ..readout import Readout
-from ..train.presets import open_dataset
+from ..training.presets import open_dataset
 from .grids import GAP, clip_gif, clip_grid, with_sources
 
 # %% ../../nbs/view/01_explorer.ipynb #scene
