@@ -40,6 +40,7 @@ class VDSMConfig:
     embedding: int = 128             # size of ENC_s and ENC_z
     hidden: int = 256                # of the LSTMs, the Combiner and the transition
     lstm_layers: int = 1             # of both LSTMs
+    dropout: float = 0.              # between the layers of both LSTMs, while they train
     channels: int = 3                # of a frame
     prior_s: str = 'std'             # 'std': N(0, (1/Ns)^2); 'variance': N(0, 1/Ns)
     likelihood: str = 'bernoulli'    # or 'gaussian'
@@ -164,8 +165,8 @@ class SequenceGuide(nn.Module):
         super().__init__()
         c = config
         self.static, self.embed = static, pose_embed
-        self.encoder = DynamicsEncoder(c.embedding, c.hidden, c.lstm_layers, c.d_dim)
-        self.decoder = DynamicsDecoder(c.d_dim, c.hidden, c.lstm_layers)
+        self.encoder = DynamicsEncoder(c.embedding, c.hidden, c.lstm_layers, c.d_dim, c.dropout)
+        self.decoder = DynamicsDecoder(c.d_dim, c.hidden, c.lstm_layers, c.dropout)
         self.combiner = Combiner(c.z_dim, c.d_dim, c.hidden)
         self.flows = nn.ModuleList(affine_autoregressive(c.z_dim, [2*c.z_dim]) for _ in range(c.iaf))
     def dynamics(self, features: Tensor) -> tuple[Tensor, Tensor]: # loc and scale of d [B,d]
