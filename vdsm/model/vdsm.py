@@ -14,7 +14,7 @@ from copy import deepcopy
 from dataclasses import asdict, dataclass, fields
 from fastcore.basics import patch
 from huggingface_hub import PyTorchModelHubMixin, snapshot_download
-from importlib.util import find_spec
+from importlib.resources import files
 from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
@@ -23,7 +23,6 @@ from pyro.distributions.transforms import affine_autoregressive
 from pyro.infer import TraceMeanField_ELBO
 from torch import nn, Tensor
 from torch.distributions import kl_divergence
-from ..data.sequences import home
 from .encoder import Encoder, StaticLayer, PoseLayer
 from .moe_decoder import MoEDecoder
 from .dynamics import DynamicsEncoder, DynamicsDecoder, Combiner, GatedTransition
@@ -257,12 +256,12 @@ def load_weights(
     return vdsm
 
 # %% ../../nbs/model/03_vdsm.ipynb #find
-def pretrained_folder() -> Path: # data/pretrained
-    "Where shipped checkpoints are: in the repository around the current folder, else in the one that the package was installed from."
-    return next((p/'data'/'pretrained' for p in (home(), Path(find_spec('vdsm').origin).parents[1]) if (p/'data'/'pretrained').is_dir()), home()/'data'/'pretrained')
+def pretrained_folder() -> Path: # vdsm/pretrained
+    "Where shipped checkpoints are: inside the package."
+    return Path(str(files('vdsm')/'pretrained'))
 
 def shipped() -> list[str]: # names for `VDSM.from_pretrained`
-    "Checkpoints that come with the repository."
+    "Checkpoints that come with the package."
     return sorted(p.parent.name for p in pretrained_folder().glob('*/config.json'))
 
 def find_pretrained(
