@@ -14,7 +14,7 @@ from copy import copy, deepcopy
 from dataclasses import asdict, dataclass, fields
 from fastcore.basics import patch
 from huggingface_hub import PyTorchModelHubMixin, snapshot_download
-from importlib.util import find_spec
+from importlib.resources import files
 from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
@@ -24,7 +24,6 @@ from pyro import poutine
 from pyro.infer import ELBO
 from torch import nn, Tensor
 from torch.distributions import kl_divergence
-from ..data.sequences import home
 from .encoder import Encoder, StaticLayer, PoseLayer
 from .moe_decoder import MoEDecoder
 from .dynamics import DynamicsEncoder, DynamicsDecoder, Combiner, GatedTransition
@@ -41,6 +40,7 @@ class VDSMConfig:
     embedding: int = 128             # size of ENC_s and ENC_z
     hidden: int = 256                # of the LSTMs, the Combiner and the transition
     lstm_layers: int = 1             # of both LSTMs
+    dropout: float = 0.              # between the layers of both LSTMs, while they train
     channels: int = 3                # of a frame
     prior_s: str = 'std'             # 'std': N(0, (1/Ns)^2); 'variance': N(0, 1/Ns)
     likelihood: str = 'bernoulli'    # or 'gaussian'
@@ -179,8 +179,8 @@ class SequenceGuide(nn.Module):
         super().__init__()
         c = config
         self.static, self.embed = static, deepcopy(pose_embed)  # the copy is tuned, stage 1 keeps its own
-        self.encoder = DynamicsEncoder(c.embedding, c.hidden, c.lstm_layers, c.d_dim)
-        self.decoder = DynamicsDecoder(c.d_dim, c.hidden, c.lstm_layers)
+        self.encoder = DynamicsEncoder(c.embedding, c.hidden, c.lstm_layers, c.d_dim, c.dropout)
+        self.decoder = DynamicsDecoder(c.d_dim, c.hidden, c.lstm_layers, c.dropout)
         self.combiner = Combiner(c.z_dim, c.d_dim, c.hidden)
         self.flows = nn.ModuleList(affine_autoregressive(c.z_dim, [2*c.z_dim]) for _ in range(c.iaf))
     def dynamics(self, features: Tensor) -> tuple[Tensor, Tensor]: # loc and scale of d [B,d]
@@ -318,12 +318,12 @@ def older_embedding(
     return bool(lacks)
 
 # %% ../../nbs/model/03_vdsm.ipynb #find
-def pretrained_folder() -> Path: # data/pretrained
-    "Where shipped checkpoints are: in the repository around the current folder, else in the one that the package was installed from."
-    return next((p/'data'/'pretrained' for p in (home(), Path(find_spec('vdsm').origin).parents[1]) if (p/'data'/'pretrained').is_dir()), home()/'data'/'pretrained')
+def pretrained_folder() -> Path: # vdsm/pretrained
+    "Where shipped checkpoints are: inside the package."
+    return Path(str(files('vdsm')/'pretrained'))
 
 def shipped() -> list[str]: # names for `VDSM.from_pretrained`
-    "Checkpoints that come with the repository."
+    "Checkpoints that come with the package."
     return sorted(p.parent.name for p in pretrained_folder().glob('*/config.json'))
 
 def find_pretrained(
