@@ -48,6 +48,15 @@ class VDSMConfig:
     def __post_init__(self):
         for field, choices in dict(prior_s=('std', 'variance'), likelihood=('bernoulli', 'gaussian')).items():
             if getattr(self, field) not in choices: raise ValueError(f"{field}={getattr(self, field)!r}: choose one of {choices}.")
+        least = dict.fromkeys(('n_experts', 'z_dim', 'd_dim', 'embedding', 'hidden', 'lstm_layers', 'channels'), 1) | dict(iaf=0)
+        sizes = {k: (getattr(self, k),) for k in least} | dict(encoder=self.encoder, decoder=self.decoder)
+        for field, values in sizes.items():
+            if not all(isinstance(v, int) and v >= least.get(field, 1) for v in values):
+                raise ValueError(f"{field}={getattr(self, field)!r}: give whole numbers of at least {least.get(field, 1)}.")
+        for field, n in dict(encoder=5, decoder=4).items():
+            if len(getattr(self, field)) != n: raise ValueError(f"{field}={getattr(self, field)!r}: give {n} sizes, one a layer.")
+        if self.iaf and self.z_dim < 2: raise ValueError(f"iaf={self.iaf} with z_dim={self.z_dim}: an autoregressive flow needs z_dim of at least 2.")
+        if not 0 <= self.dropout < 1: raise ValueError(f"dropout={self.dropout!r}: give a share from 0 up to, but not, 1.")
     @property
     def s_scale(self) -> float: # standard deviation of p(s)
         return 1/self.n_experts if self.prior_s == 'std' else self.n_experts**-.5
