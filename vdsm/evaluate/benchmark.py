@@ -21,7 +21,8 @@ def peak_memory() -> float: # MB
     "The most memory that this process has had."
     try: from resource import RUSAGE_SELF, getrusage
     except ImportError: return psutil.Process().memory_info().peak_wset/1024**2              # Windows
-    return getrusage(RUSAGE_SELF).ru_maxrss/(1024 if sys.platform.startswith('linux') else 1024**2) # KiB on Linux, bytes on macOS
+    unit = 1024 if sys.platform.startswith('linux') else 1024**2                             # KiB, on macOS bytes
+    return getrusage(RUSAGE_SELF).ru_maxrss/unit
 
 # %% ../../nbs/evaluate/06_benchmark.ipynb #cell05
 def time_steps(
