@@ -94,7 +94,7 @@ class History:
         self.file.write_text(''.join(json.dumps(r) + '\n' for r in past if (r['stage'], r['step']) < (stage, step)))     # what a killed run wrote past its checkpoint goes
         self.board = SummaryWriter(run/'tensorboard'/f'stage{stage}', purge_step=step)
     def __call__(self, record: dict):
-        with open(self.file, 'a') as f: f.write(json.dumps(record) + '\n')
+        with open(self.file, 'a', encoding='utf-8') as f: f.write(json.dumps(record) + '\n')
         for k, v in record.items():
             if k not in ('stage', 'step') and v is not None: self.board.add_scalar(k, v, record['step'])
 
