@@ -7,10 +7,10 @@ __all__ = ['FITS', 'MAX_PIXELS', 'MAX_FRAMES', 'MAX_DRAWN', 'FORMATS', 'MAX_BYTE
            'IMAGES', 'VIDEOS', 'READS', 'to_bytes', 'fit_frame', 'open_picture', 'picture_frame', 'strip_frames',
            'natural', 'numbered', 'folder_frames', 'array_layout', 'array_header', 'array_frames', 'npy_frames',
            'npz_frames', 'decoder', 'pipe_bytes', 'video_frames', 'printable', 'Source', 'walk', 'are_strips',
-           'find_sources', 'source_frames', 'decode', 'Videos', 'locked', 'remove_lock', 'remove_dead', 'cached',
-           'pattern_fields', 'usual_pattern', 'read_labels', 'joined', 'deal_out', 'segment_starts', 'Segments',
-           'tell_skipped', 'tell_once', 'split_keys', 'NothingHeldOut', 'nothing_held_out', 'VideoFolder',
-           'folder_videos', 'without_ending', 'path_fields', 'table_fields']
+           'find_sources', 'source_frames', 'decode', 'Videos', 'locked', 'remove_dead', 'cached', 'pattern_fields',
+           'usual_pattern', 'read_labels', 'joined', 'deal_out', 'segment_starts', 'Segments', 'tell_skipped',
+           'tell_once', 'split_keys', 'NothingHeldOut', 'nothing_held_out', 'VideoFolder', 'folder_videos',
+           'without_ending', 'path_fields', 'table_fields']
 
 # %% ../../nbs/data/04_video_folder.ipynb #cell03
 import csv, functools, hashlib, imageio_ffmpeg, json, math, numpy as np, os, posixpath, re, shutil, stat, subprocess, tempfile, torch, warnings, zipfile
@@ -345,20 +345,20 @@ def locked(
     file: Path, # that is locked
     wait: bool=True, # until it is free
 ): # whether the lock was had
-    "A lock that lasts no longer than the process."
-    try:
-        with FileLock(file, timeout=-1 if wait else 0): yield True
-    except Timeout: yield False
-
-def remove_lock(file: Path):
-    "Delete the file of a lock that is held here; Windows does so when the lock is left."
-    with suppress(OSError): file.unlink()
+    "A lock that lasts no longer than the process; its file goes with it, unless the process is killed."
+    lock = FileLock(file)
+    try: lock.acquire(timeout=-1 if wait else 0)
+    except Timeout: yield False; return
+    try: yield True
+    finally:
+        with suppress(OSError): file.unlink()                    # while it is held; Windows may keep it, which harms nothing
+        lock.release()
 
 def remove_dead(cache: Path):
     "Delete what builders that died have left."
     for tmp in cache.glob('*.tmp'):
         with locked(tmp.with_suffix('.lock'), wait=False) as had:
-            if had: shutil.rmtree(tmp, ignore_errors=True); remove_lock(tmp.with_suffix('.lock'))
+            if had: shutil.rmtree(tmp, ignore_errors=True)
 
 def cached(
     cache: Path, # folder of caches
@@ -380,7 +380,7 @@ def cached(
         try:
             with open(tmp/'frames.u8', 'wb') as out: index = decode(sources(), out, channels, fit, title)
             (tmp/'index.json').write_text(json.dumps(index)); tmp.rename(cache/name)
-        finally: shutil.rmtree(tmp, ignore_errors=True); remove_lock(cache/f'{name}.lock')
+        finally: shutil.rmtree(tmp, ignore_errors=True)
     remove_dead(cache)
     return Videos(cache/name, channels)
 
