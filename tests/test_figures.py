@@ -14,7 +14,7 @@ METRICS = dict(
     sprites=("probe.s_hat.body", "probe.s_hat.body.chance", "probe.d_sample.action", "probe.d_sample.motion.majority", "probe_stage1.s_hat.action", "reconstruction.mse"),
     moving_mnist=("probe.s_hat.digit", "probe.d_sample.motion.chance", "path.swap.error", "path.still.error", "digit.reconstruction", "digit.chance"),
     objectives=("objective.eq4.stage2_seconds", "objective.multistep.rollout.window.angle_error", "objective.pseudo.rollout.still.angle_error", "objective.eq4_bf16.stage2_seconds"))
-MORE = dict(moving_mnist=dict(n_clips=1500))
+MORE = dict(moving_mnist=dict(n_images=750))
 
 
 @pytest.mark.parametrize("name", PICTURES)
@@ -25,8 +25,9 @@ def test_notebook_reruns(name, tmp_path):
     run()
     for picture in PICTURES[name]: assert (out / picture).stat().st_size > 1000, picture
     report = json.loads((out / "metrics.json").read_text())
-    assert {"dataset", "preset", "seed", "split", "train_clips", "test_clips", "versions", "device", "train_seconds"} <= report["run"].keys()
+    assert {"dataset", "preset", "seed", "split", "held_out", "train_clips", "held_out_clips", "versions", "device", "train_seconds"} <= report["run"].keys()
     assert set(METRICS[name]) <= report["metrics"].keys()
+    if name == "moving_mnist": assert "MNIST's train file of " in report["run"]["source"] and "MNIST's train file of " in (tmp_path / "executed.ipynb").read_text()
     if name != "pendulum": return                           # once is enough where probing takes a minute
     trained = (tmp_path / "run" / "final" / "weights.safetensors").stat().st_mtime_ns
     run()                                                   # a finished run is loaded, and gives the same figures
