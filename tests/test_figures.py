@@ -52,7 +52,7 @@ def test_an_unknown_preset_is_named(tmp_path):
 
 @pytest.mark.parametrize("labelled", [True, False])
 def test_your_videos_needs_no_line_of_code(labelled, tmp_path):
-    clips, data = tmp_path / "my clips", Pendulum("test", 28)
+    clips, data = tmp_path / "my clips", Pendulum("validation", 28)
     for i in range(len(data)):
         colour, speed = (data.classes[k][v[i]] for k, v in data.factors.items())
         file = clips / (f"{colour}/{speed}/{i}.mp4" if labelled else f"clip {i}.mp4")
