@@ -45,7 +45,9 @@ def unroll(
     for h in vdsm.guide.states(d, n_frames).unbind(1):
         loc, scale = vdsm.guide.combiner(z, h)
         z = loc + scale*torch.randn_like(scale) if sample else loc
-        for flow in vdsm.guide.flows: z = flow(z)
+        for flow in vdsm.guide.flows:
+            scale = scale*flow.arn(z)[1].clamp(flow.log_scale_min_clip, flow.log_scale_max_clip).exp()
+            z = flow(z)
         out.append((z, scale))
     return Gaussian(*(torch.stack(v, 1) for v in zip(*out)))
 
@@ -67,7 +69,10 @@ def infer_frames(
     vdsm: VDSM,
     frames: Tensor, # frames of one individual each [B,T,C,64,64]
 ) -> tuple[Gaussian, Gaussian]: # s [B,Ns], z [B,T,z]
-    "q(s) and q(z_i | x_i) of stage 1."
+    """q(s), and q(z_i | x_i) as stage 1 left it; `ValueError` for a model that was trained before
+    version 0.2, which did not keep it."""
+    if not vdsm.stage_1_pose:
+        raise ValueError("this model was trained by a version of vdsm that did not keep the pose of stage 1; use `infer`, or train it again.")
     features = vdsm.encoder(on_device(vdsm, frames))
     return Gaussian(*vdsm.frame_guide.static(features)), Gaussian(*vdsm.frame_guide.pose(features))
 

@@ -24,9 +24,10 @@ def remembering(lstm: nn.LSTM|nn.LSTMCell) -> nn.LSTM|nn.LSTMCell: # the same, i
 # %% ../../nbs/model/02_dynamics.ipynb #cell06
 class DynamicsEncoder(nn.Module):
     "bi-LSTM and dynamics layer: pose embeddings to the Gaussian of d."
-    def __init__(self, n_in: int, hidden: int, layers: int, d_dim: int):
+    def __init__(self, n_in: int, hidden: int, layers: int, d_dim: int, dropout: float=0.):
         super().__init__()
-        self.lstm = remembering(nn.LSTM(n_in, hidden, layers, batch_first=True, bidirectional=True))
+        between = dropout if layers > 1 else 0.                             # there is nothing between one layer
+        self.lstm = remembering(nn.LSTM(n_in, hidden, layers, batch_first=True, bidirectional=True, dropout=between))
         self.head = GaussianHead(2*hidden, d_dim)
     def states(self,
         e: Tensor, # embeddings [B,T,n_in], in their order
@@ -39,8 +40,9 @@ class DynamicsEncoder(nn.Module):
 # %% ../../nbs/model/02_dynamics.ipynb #cell08
 class DynamicsDecoder(nn.Module):
     "LSTM that unrolls d into one hidden state a frame."
-    def __init__(self, d_dim: int, hidden: int, layers: int):
+    def __init__(self, d_dim: int, hidden: int, layers: int, dropout: float=0.):
         super().__init__()
+        self.dropout = dropout
         self.cells = nn.ModuleList(remembering(nn.LSTMCell(hidden, hidden)) for _ in range(layers))
         self.h0, self.c0 = nn.Linear(d_dim, layers*hidden), nn.Linear(d_dim, layers*hidden)
     def forward(self,
@@ -50,7 +52,9 @@ class DynamicsDecoder(nn.Module):
         states = list(zip(*(f(d).chunk(len(self.cells), -1) for f in (self.h0, self.c0))))
         y, out = torch.zeros_like(states[0][0]), []
         for _ in range(n_frames):
-            for i, cell in enumerate(self.cells): states[i] = cell(y, states[i]); y = states[i][0]
+            for i, cell in enumerate(self.cells):
+                if i: y = F.dropout(y, self.dropout, self.training)
+                states[i] = cell(y, states[i]); y = states[i][0]
             out.append(y)
         return torch.stack(out, 1)
 

@@ -73,18 +73,20 @@ class GaussianHead(nn.Module):
 @patch
 @torch.no_grad()
 def start_at(self: GaussianHead, h: Tensor): # [N,n_in], what the head will be fed
-    "Let loc start with mean 0 and standard deviation of one unit over `h`."
+    "Let loc start with mean 0 and standard deviation of one unit over `h`, where `h` varies at all."
     loc = self.loc(h)
-    self.loc.weight /= loc.std(0)[:, None].clamp(min=1e-6)
+    spread = loc.std(0) if len(h) > 1 else torch.zeros_like(loc[0])
+    self.loc.weight.div_(torch.where(spread > 1e-6, spread, 1.)[:, None])
     self.loc.bias.copy_(-(h @ self.loc.weight.T).mean(0))
 
 def principal(
     h: Tensor, # [N,n_in], of mean 0
     n: int, # how many at the most
-) -> tuple[Tensor, Tensor]: # axes [k,n_in], and the standard deviation along each [k]
+) -> tuple[Tensor, Tensor]: # axes [k,n_in], and the standard deviation along each [k]; k=0 if h does not vary
     "Leading principal axes."
     _, spread, axes = torch.linalg.svd(h, full_matrices=False)
-    return axes[:n], (spread/len(h)**.5).clamp(min=1e-3*spread[0]/len(h)**.5)[:n]
+    std = spread/len(h)**.5
+    return (axes[:n], std.clamp(min=1e-3*std[0])[:n]) if std[0] > 1e-6 else (axes[:0], std[:0])
 
 SHARED = .5 # share of its variance above which a direction counts as one of the individual
 
@@ -94,18 +96,21 @@ def start_whitened(self: GaussianHead,
     h: Tensor, # [N,n_in], what the head will be fed
     other: Tensor|None=None, # the same of another clip of each individual [N,n_in]
 ):
-    "Let loc start as the leading principal components of `h`, without what `other` shares, each with mean 0 and standard deviation of one unit."
-    both, n = (h if other is None else torch.cat([h, other])), len(self.loc.weight)
-    centred, keep = both - both.mean(0), torch.eye(both.shape[1], device=h.device)
-    if other is not None:
-        axes, std = principal(centred, 2*n)
+    """Let loc start as the leading principal components of `h`, without what `other` shares, each
+    with mean 0 and standard deviation of one unit. Computed on the CPU, whatever the device: not
+    every device has an eigendecomposition. Where `h` does not vary, loc keeps its random start."""
+    device, n = h.device, len(self.loc.weight)
+    both = (h if other is None else torch.cat([h, other])).float().cpu()
+    centred, keep = both - both.mean(0), torch.eye(both.shape[1])
+    axes, std = principal(centred, 2*n)
+    if other is not None and len(axes):
         y, y2 = (centred @ axes.T/std).chunk(2)
         share, directions = torch.linalg.eigh((y.T @ y2 + y2.T @ y)/(2*len(h)))
         apart = directions[:, share < SHARED]
         keep = (axes.T/std) @ apart @ apart.T @ (std[:, None]*axes)        # takes the shared directions out of h
     axes, std = principal(centred @ keep, n)
-    self.loc.weight[:len(axes)] = (axes/std[:, None]) @ keep.T
-    self.loc.bias.copy_(-(both @ self.loc.weight.T).mean(0))
+    self.loc.weight[:len(axes)] = ((axes/std[:, None]) @ keep.T).to(device)
+    self.loc.bias.copy_(-(both.to(device) @ self.loc.weight.T).mean(0))
 
 # %% ../../nbs/model/00_encoder.ipynb #emb
 class Embedding(nn.Sequential):

@@ -4,26 +4,26 @@
 
 # %% auto #0
 __all__ = ['GAUSSIAN_SCALE', 'SHARPEST', 'CARD', 'VDSMConfig', 'Lambdas', 'normal', 'sample', 'frame_likelihood', 'FrameModel',
-           'FrameGuide', 'SequenceModel', 'Pseudo', 'pseudo_observations', 'SequenceGuide', 'multi_step_kl',
-           'AnnealedELBO', 'read_config', 'load_weights', 'pretrained_folder', 'shipped', 'find_pretrained',
-           'Pretrained', 'VDSM']
+           'FrameGuide', 'SequenceModel', 'Pseudo', 'pseudo_observations', 'SequenceGuide', 'multi_step_kl', 'weight',
+           'stacked', 'summed_kl', 'AnnealedELBO', 'read_config', 'load_weights', 'older_embedding',
+           'pretrained_folder', 'shipped', 'find_pretrained', 'Pretrained', 'VDSM']
 
 # %% ../../nbs/model/03_vdsm.ipynb #cell03
 import json, pyro, pyro.distributions as dist, re, torch
-from copy import deepcopy
+from copy import copy, deepcopy
 from dataclasses import asdict, dataclass, fields
 from fastcore.basics import patch
 from huggingface_hub import PyTorchModelHubMixin, snapshot_download
-from importlib.util import find_spec
+from importlib.resources import files
 from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 from typing import NamedTuple
 from pyro.distributions.transforms import affine_autoregressive
-from pyro.infer import TraceMeanField_ELBO
+from pyro import poutine
+from pyro.infer import ELBO
 from torch import nn, Tensor
 from torch.distributions import kl_divergence
-from ..data.sequences import home
 from .encoder import Encoder, StaticLayer, PoseLayer
 from .moe_decoder import MoEDecoder
 from .dynamics import DynamicsEncoder, DynamicsDecoder, Combiner, GatedTransition
@@ -40,6 +40,7 @@ class VDSMConfig:
     embedding: int = 128             # size of ENC_s and ENC_z
     hidden: int = 256                # of the LSTMs, the Combiner and the transition
     lstm_layers: int = 1             # of both LSTMs
+    dropout: float = 0.              # between the layers of both LSTMs, while they train
     channels: int = 3                # of a frame
     prior_s: str = 'std'             # 'std': N(0, (1/Ns)^2); 'variance': N(0, 1/Ns)
     likelihood: str = 'bernoulli'    # or 'gaussian'
@@ -47,6 +48,15 @@ class VDSMConfig:
     def __post_init__(self):
         for field, choices in dict(prior_s=('std', 'variance'), likelihood=('bernoulli', 'gaussian')).items():
             if getattr(self, field) not in choices: raise ValueError(f"{field}={getattr(self, field)!r}: choose one of {choices}.")
+        least = dict.fromkeys(('n_experts', 'z_dim', 'd_dim', 'embedding', 'hidden', 'lstm_layers', 'channels'), 1) | dict(iaf=0)
+        sizes = {k: (getattr(self, k),) for k in least} | dict(encoder=self.encoder, decoder=self.decoder)
+        for field, values in sizes.items():
+            if not all(isinstance(v, int) and v >= least.get(field, 1) for v in values):
+                raise ValueError(f"{field}={getattr(self, field)!r}: give whole numbers of at least {least.get(field, 1)}.")
+        for field, n in dict(encoder=5, decoder=4).items():
+            if len(getattr(self, field)) != n: raise ValueError(f"{field}={getattr(self, field)!r}: give {n} sizes, one a layer.")
+        if self.iaf and self.z_dim < 2: raise ValueError(f"iaf={self.iaf} with z_dim={self.z_dim}: an autoregressive flow needs z_dim of at least 2.")
+        if not 0 <= self.dropout < 1: raise ValueError(f"dropout={self.dropout!r}: give a share from 0 up to, but not, 1.")
     @property
     def s_scale(self) -> float: # standard deviation of p(s)
         return 1/self.n_experts if self.prior_s == 'std' else self.n_experts**-.5
@@ -61,9 +71,14 @@ class Lambdas(NamedTuple):
 def normal(loc, scale) -> dist.Distribution: # diagonal Gaussian over the last axis
     return dist.Normal(loc, scale).to_event(1)
 
-def sample(name: str, fn: dist.Distribution, weight: float) -> Tensor:
-    "`pyro.sample` with the weight of its KL term."
-    with pyro.poutine.scale(scale=weight): return pyro.sample(name, fn)
+def sample(
+    name: str, # of the site
+    fn: dist.Distribution, # to draw from
+    weight: float, # of the KL term, not negative
+) -> Tensor: # a draw
+    "`pyro.sample` with the weight of its KL term; a weight of 0 takes the term out of the loss."
+    with poutine.scale(scale=weight) if weight else poutine.mask(mask=False):
+        return pyro.sample(name, fn)
 
 # %% ../../nbs/model/03_vdsm.ipynb #cell10
 GAUSSIAN_SCALE = .1 # standard deviation of a pixel under the Gaussian likelihood
@@ -87,12 +102,14 @@ class FrameModel(nn.Module):
     def forward(self,
         x: Tensor, # grouped frames [B,T,C,64,64]
         lam: Lambdas,
+        at: Tensor|None=None, # which frames to explain [S]; default all
     ):
         c, (B, T) = self.config, x.shape[:2]
+        if at is not None: x = x[:, at]
         with pyro.plate('individuals', B, dim=-2):
             s = sample('s', normal(x.new_zeros(B, 1, c.n_experts), c.s_scale), lam.s)
-            with pyro.plate('frames', T, dim=-1):
-                z = sample('z', normal(x.new_zeros(B, T, c.z_dim), 1.), lam.z)
+            with pyro.plate('frames', T, subsample=at, dim=-1):
+                z = sample('z', normal(x.new_zeros(B, x.shape[1], c.z_dim), 1.), lam.z)
                 logits = self.decoder(s[:, 0], z)
                 pyro.sample('x', frame_likelihood(logits, c.likelihood, 3), obs=x)
 
@@ -102,12 +119,14 @@ class FrameGuide(nn.Module):
     def __init__(self, encoder: Encoder, static: StaticLayer, pose: PoseLayer):
         super().__init__()
         self.encoder, self.static, self.pose = encoder, static, pose
-    def forward(self, x: Tensor, lam: Lambdas):
-        features = self.encoder(x)
+    def forward(self, x: Tensor, lam: Lambdas, at: Tensor|None=None): # as `FrameModel`
+        features, (B, T) = self.encoder(x), x.shape[:2]
         s_loc, s_scale = self.static(features)
-        with pyro.plate('individuals', x.shape[0], dim=-2):
+        if at is not None: features = features[:, at]
+        with pyro.plate('individuals', B, dim=-2):
             sample('s', normal(s_loc[:, None], s_scale[:, None]), lam.s)
-            with pyro.plate('frames', x.shape[1], dim=-1): sample('z', normal(*self.pose(features)), lam.z)
+            with pyro.plate('frames', T, subsample=at, dim=-1):
+                sample('z', normal(*self.pose(features)), lam.z)
 
 # %% ../../nbs/model/03_vdsm.ipynb #cell15
 class SequenceModel(nn.Module):
@@ -123,20 +142,25 @@ class SequenceModel(nn.Module):
         n_frames: int|None=None, # T, the length of the clip; default S
         who: Tensor|None=None, # features to infer s from [B,K,F]; default `features`
         pseudo: 'Pseudo|None'=None, # what to explain in place of `x`
+        drawn: Tensor|None=None, # poses that a guide has drawn and that are replayed [B,T,z]
     ):
         c, B, T = self.config, len(features), n_frames or x.shape[1]
         with pyro.plate('individuals', B):
             s = sample('s', normal(features.new_zeros(B, c.n_experts), c.s_scale), lam.s)
             d = sample('d', normal(features.new_zeros(B, c.d_dim), 1.), lam.d)
             z = [sample('z_1', normal(features.new_zeros(B, c.z_dim), 1.), lam.z)]
-            for t in range(2, T + 1): z.append(sample(f'z_{t}', normal(*self.transition(z[-1], d)), lam.z))
+            if drawn is not None: ahead = self.transition(drawn[:, :-1], d[:, None].expand(-1, T - 1, -1))
+            for t in range(2, T + 1):
+                p = self.transition(z[-1], d) if drawn is None else [v[:, t - 2] for v in ahead]
+                z.append(sample(f'z_{t}', normal(*p), lam.z))
             z = torch.stack(z, 1)
             if pseudo:
                 pyro.sample('x_s', dist.Normal(s, pseudo.s_noise).to_event(1), obs=pseudo.s)
                 pyro.sample('x_z', dist.Normal(z, pseudo.z_noise).to_event(2), obs=pseudo.z)
             else:
                 if at is not None: z = z[:, at]
-                with pyro.poutine.scale(scale=T/x.shape[1]): pyro.sample('x', frame_likelihood(self.decoder(s, z), c.likelihood, 4), obs=x)
+                with poutine.scale(scale=T/x.shape[1]):
+                    pyro.sample('x', frame_likelihood(self.decoder(s, z), c.likelihood, 4), obs=x)
 
 # %% ../../nbs/model/03_vdsm.ipynb #cell17
 class Pseudo(NamedTuple):
@@ -163,16 +187,17 @@ class SequenceGuide(nn.Module):
     def __init__(self, config: VDSMConfig, static: StaticLayer, pose_embed: nn.Module):
         super().__init__()
         c = config
-        self.static, self.embed = static, pose_embed
-        self.encoder = DynamicsEncoder(c.embedding, c.hidden, c.lstm_layers, c.d_dim)
-        self.decoder = DynamicsDecoder(c.d_dim, c.hidden, c.lstm_layers)
+        self.static, self.embed = static, deepcopy(pose_embed)  # the copy is tuned, stage 1 keeps its own
+        self.encoder = DynamicsEncoder(c.embedding, c.hidden, c.lstm_layers, c.d_dim, c.dropout)
+        self.decoder = DynamicsDecoder(c.d_dim, c.hidden, c.lstm_layers, c.dropout)
         self.combiner = Combiner(c.z_dim, c.d_dim, c.hidden)
         self.flows = nn.ModuleList(affine_autoregressive(c.z_dim, [2*c.z_dim]) for _ in range(c.iaf))
     def dynamics(self, features: Tensor) -> tuple[Tensor, Tensor]: # loc and scale of d [B,d]
         return self.encoder(self.embed(features))
     def pose(self, z: Tensor, h: Tensor) -> dist.Distribution: # q(z_t | z_{t-1}, h-hat_t)
+        "A flow remembers the last sample and scores it without an inverse, so each step has its own copy over the same weights."
         fn = normal(*self.combiner(z, h))
-        return dist.TransformedDistribution(fn, list(self.flows)) if self.flows else fn
+        return dist.TransformedDistribution(fn, [copy(f) for f in self.flows]) if self.flows else fn
     def states(self, d: Tensor, n_frames: int) -> Tensor: # h-hat of every frame [B,n_frames,hidden]
         return self.combiner.states(self.decoder(d, n_frames), d)
     def forward(self, x: Tensor|None, features: Tensor, lam: Lambdas, at: Tensor|None=None, n_frames: int|None=None,
@@ -181,7 +206,8 @@ class SequenceGuide(nn.Module):
             sample('s', normal(*self.static(features if who is None else who)), lam.s)
             d = sample('d', normal(*self.dynamics(features)), lam.d)
             z = self.combiner.z0.expand(len(features), -1)
-            for t, h in enumerate(self.states(d, n_frames or x.shape[1]).unbind(1), 1): z = sample(f'z_{t}', self.pose(z, h), lam.z)
+            for t, h in enumerate(self.states(d, n_frames or x.shape[1]).unbind(1), 1):
+                z = sample(f'z_{t}', self.pose(z, h), lam.z)
 
 # %% ../../nbs/model/03_vdsm.ipynb #cell23
 def multi_step_kl(
@@ -191,16 +217,33 @@ def multi_step_kl(
     loc: Tensor, scale: Tensor, # of the posterior of each [B,T,z]
     horizon: int, # H: the largest number of steps
 ) -> Tensor: # one number, nats, summed over clips and frames
-    "Mean over k=2..H of the KL from the posterior to the transition's own k-step prediction, times T."
-    total, rolled = 0., z
+    "1/H times the sum over k=2..H and t>k of the KL from the posterior of z_t to the transition's own k-step prediction; 0 where clips are too short for k=2."
+    total, rolled = z.new_zeros(()), z
     for k in range(1, min(horizon, z.shape[1] - 1) + 1):
         p_loc, p_scale = transition(rolled[:, :-1], d[:, None].expand(-1, rolled.shape[1] - 1, -1))
         if k > 1: total = total + kl_divergence(dist.Normal(loc[:, k:], scale[:, k:]), dist.Normal(p_loc, p_scale)).sum()
         rolled = p_loc + p_scale*torch.randn_like(p_loc)
     return total/horizon
 
-# %% ../../nbs/model/03_vdsm.ipynb #cell24
-class AnnealedELBO(TraceMeanField_ELBO):
+# %% ../../nbs/model/03_vdsm.ipynb #kl
+def weight(site: dict) -> float: # of a site of a trace: that of its KL term, times T/S of a subsample
+    return 0. if site['mask'] is False else site['scale']
+
+def stacked(sites: list[dict]) -> dist.Normal: # the Gaussians of sites of one shape, [n,...]
+    "`NotImplementedError` if one of them is no Gaussian."
+    fns = [getattr(site['fn'], 'base_dist', None) for site in sites]
+    if not all(isinstance(fn, dist.Normal) for fn in fns): raise NotImplementedError
+    return dist.Normal(*(torch.stack([getattr(fn, k) for fn in fns]) for k in ('loc', 'scale')))
+
+def summed_kl(guide: list[dict], model: list[dict]) -> Tensor: # one number, nats, without weights
+    "KL(q || p) summed over sites and batch: in closed form, or from the sample where there is none."
+    try: return kl_divergence(stacked(guide), stacked(model)).sum()
+    except NotImplementedError:
+        ratio = [q['fn'].log_prob(q['value']) - p['fn'].log_prob(q['value']) for q, p in zip(guide, model)]
+        return torch.stack(ratio).sum()
+
+# %% ../../nbs/model/03_vdsm.ipynb #elbo-class
+class AnnealedELBO(ELBO):
     "The mean-field ELBO of eq. 4 and 7; keeps its terms in `terms` (nats, summed over the batch, without weights)."
     def __init__(self,
         horizon: int=1, # of the multi-step KL; 1: eq. 4 as it stands
@@ -209,20 +252,33 @@ class AnnealedELBO(TraceMeanField_ELBO):
         super().__init__()
         self.horizon, self.transition, self.terms = horizon, transition, {}
 
-    def _differentiable_loss_particle(self, model_trace, guide_trace):
-        loss, surrogate = super()._differentiable_loss_particle(model_trace, guide_trace)
-        self.terms = terms = {k: -v['log_prob_sum'].detach() for k, v in model_trace.nodes.items() if k[0] == 'x'}
-        for name, site in guide_trace.nodes.items():
-            if name[0] not in 'sdz': continue                          # plates and bookkeeping
-            try: kl = kl_divergence(site['fn'], model_trace.nodes[name]['fn']).sum().detach()
-            except NotImplementedError: kl = (site['log_prob_sum'] - model_trace.nodes[name]['log_prob_sum']).detach()/site['scale']
-            terms[name[0]] = terms.get(name[0], 0.) + kl
-        if self.horizon > 1:
-            nodes = [guide_trace.nodes[f'z_{t}'] for t in range(1, 1 + sum(n.startswith('z_') for n in guide_trace.nodes))]
-            z, loc, scale = (torch.stack(v, 1) for v in ([n['value'] for n in nodes], [n['fn'].base_dist.loc for n in nodes], [n['fn'].base_dist.scale for n in nodes]))
-            extra = multi_step_kl(self.transition, guide_trace.nodes['d']['value'], z, loc, scale, self.horizon)
-            terms['multi_step'], surrogate = extra.detach(), surrogate + nodes[0]['scale']*extra
-        return loss, surrogate
+    def _get_trace(self, model, guide, args, kwargs):
+        guide_trace = poutine.trace(guide).get_trace(*args, **kwargs)
+        drawn = [site['value'] for name, site in guide_trace.nodes.items() if name.startswith('z_')]
+        if drawn: kwargs = kwargs | dict(drawn=torch.stack(drawn, 1))
+        return poutine.trace(poutine.replay(model, guide_trace)).get_trace(*args, **kwargs), guide_trace
+
+    def differentiable_loss(self, model, guide, *args, **kwargs) -> Tensor: # minus the ELBO, one number
+        model_trace, guide_trace = self._get_trace(model, guide, args, kwargs)
+        model_trace.compute_log_prob(lambda name, site: site['is_observed'])
+        seen = {k: -v['log_prob_sum'] for k, v in model_trace.nodes.items() if v.get('is_observed')}
+        loss, self.terms = sum(seen.values()), {k: v.detach() for k, v in seen.items()}
+        for term in 'sdz':
+            names = [k for k in guide_trace.stochastic_nodes if k[0] == term]
+            if not names: continue
+            q, p = ([trace.nodes[k] for k in names] for trace in (guide_trace, model_trace))
+            kl = summed_kl(q, p)
+            self.terms[term], loss = kl.detach(), loss + weight(q[0])*kl
+            if term == 'z' and self.horizon > 1: loss = loss + weight(q[0])*self.overshoot(guide_trace, q)
+        return loss
+
+    def overshoot(self, guide_trace, z: list[dict]) -> Tensor: # the multi-step KL, nats
+        fn, value = stacked(z), torch.stack([site['value'] for site in z], 1)
+        posterior = [v.transpose(0, 1) for v in (fn.loc, fn.scale)]
+        d = guide_trace.nodes['d']['value']
+        extra = multi_step_kl(self.transition, d, value, *posterior, self.horizon)
+        self.terms['multi_step'] = extra.detach()
+        return extra
 
 # %% ../../nbs/model/03_vdsm.ipynb #read-config
 def read_config(
@@ -245,23 +301,38 @@ def load_weights(
     vdsm: 'VDSM', # changed in place
     path: Path, # folder of a checkpoint
 ) -> 'VDSM': # vdsm
-    "Load the weights of a checkpoint into a model of the same configuration."
-    saved = read_config(path)['model']
-    differ = [f"{f.name} is {getattr(saved, f.name)} there and {getattr(vdsm.config, f.name)} here" for f in fields(VDSMConfig)
-              if getattr(saved, f.name) != getattr(vdsm.config, f.name)]
+    "Load the weights of a checkpoint into a model of the same configuration; `ValueError` in plain words."
+    path, saved = Path(path), read_config(path)
+    differ = [f"{f.name} is {getattr(saved['model'], f.name)} there and {getattr(vdsm.config, f.name)} here" for f in fields(VDSMConfig)
+              if getattr(saved['model'], f.name) != getattr(vdsm.config, f.name)]
     if differ: raise ValueError(f"{path} is a checkpoint of another configuration: {'; '.join(differ)}. Build the model from its config, or choose another folder.")
-    try: load_model(vdsm, str(Path(path)/'weights.safetensors'), device=str(vdsm.device))
+    try:
+        missing, unexpected = load_model(vdsm, str(path/'weights.safetensors'), strict=False, device=str(vdsm.device))
+        one_embedding = older_embedding(vdsm, missing)
+        if unexpected or (missing and not one_embedding): raise RuntimeError(f"parameters {sorted(missing) + sorted(unexpected)} do not fit")
     except (SafetensorError, FileNotFoundError, RuntimeError) as e:
         raise ValueError(f"{path}/weights.safetensors is missing, cut short or damaged ({str(e).splitlines()[0]}); delete the folder, the run then goes on from the checkpoint before.") from None
+    vdsm.stage_1_pose = not one_embedding or (saved.get('stage'), saved.get('step')) in ((1, saved.get('step')), (2, 0))
+    vdsm.stage_1_pose &= saved.get('stage_1_pose', True)
     return vdsm
 
+def older_embedding(
+    vdsm: 'VDSM', # changed in place
+    missing: set[str], # parameters that a file lacks
+) -> bool: # whether the file has one embedding for both stages
+    "Put the one embedding of a checkpoint older than version 0.2 into both places."
+    pair = dict(zip(('guide.embed', 'frame_guide.pose.embed'), (vdsm.guide.embed, vdsm.frame_guide.pose.embed)))
+    lacks = [k for k, m in pair.items() if missing == {f'{k}.{p}' for p in m.state_dict()}]
+    for k in lacks: pair[k].load_state_dict(next(m for other, m in pair.items() if other != k).state_dict())
+    return bool(lacks)
+
 # %% ../../nbs/model/03_vdsm.ipynb #find
-def pretrained_folder() -> Path: # data/pretrained
-    "Where shipped checkpoints are: in the repository around the current folder, else in the one that the package was installed from."
-    return next((p/'data'/'pretrained' for p in (home(), Path(find_spec('vdsm').origin).parents[1]) if (p/'data'/'pretrained').is_dir()), home()/'data'/'pretrained')
+def pretrained_folder() -> Path: # vdsm/pretrained
+    "Where shipped checkpoints are: inside the package."
+    return Path(str(files('vdsm')/'pretrained'))
 
 def shipped() -> list[str]: # names for `VDSM.from_pretrained`
-    "Checkpoints that come with the repository."
+    "Checkpoints that come with the package."
     return sorted(p.parent.name for p in pretrained_folder().glob('*/config.json'))
 
 def find_pretrained(
@@ -327,7 +398,8 @@ class Pretrained(PyTorchModelHubMixin, library_name='vdsm', license='apache-2.0'
         if half is not None: self.about = self.about | dict(half=list(half))
         return super().save_pretrained(folder, **hub)
     def _save_pretrained(self, folder: Path):
-        (folder/'config.json').write_text(json.dumps(dict(model=asdict(self.config), **self.about), indent=1) + '\n')
+        config = dict(model=asdict(self.config), **self.about) | ({} if self.stage_1_pose else dict(stage_1_pose=False))
+        (folder/'config.json').write_text(json.dumps(config, indent=1) + '\n')
         (folder/'README.md').unlink(missing_ok=True)                                   # the mixin keeps an old one
         stored = deepcopy(self)
         for part in self.about.get('half', []): stored.get_submodule(part).half()
@@ -340,6 +412,7 @@ class VDSM(nn.Module, Pretrained):
     def __init__(self, config: VDSMConfig=VDSMConfig()):
         super().__init__()
         c, self.about = config, {}                                         # what it was trained on, see `Pretrained`
+        self.stage_1_pose = True                                           # whether `frame_guide.pose` is as stage 1 left it
         self.config = config
         encoder = Encoder(c.encoder, c.channels)
         static = StaticLayer(encoder.n_features, c.embedding, c.n_experts, c.s_scale)
@@ -375,7 +448,8 @@ def start_motion_at(self: VDSM,
     x: Tensor, # some clips [B,T,C,64,64]
     other: Tensor|None=None, # another clip of the individual of each [B,T,C,64,64]
 ) -> 'VDSM': # self
-    "Fit what stage 2 starts from to some data: the directions and the spread of d."
+    "Fit what stage 2 starts from: its pose embedding to that of stage 1, the directions and the spread of d to some data."
+    self.guide.embed.load_state_dict(self.frame_guide.pose.embed.state_dict())
     motion = self.guide.encoder
     states = lambda x: motion.states(self.guide.embed(self.encoder(x)))
     motion.head.start_whitened(states(x), None if other is None else states(other))
