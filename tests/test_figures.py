@@ -63,7 +63,7 @@ def test_your_videos_needs_no_line_of_code(labelled, tmp_path):
                                parameters=dict(folder=str(clips), preset="smoke", run_folder=str(tmp_path / "run"), out=str(tmp_path / "out")))
     for picture in ("clips.png", "reconstruction.png", "swap.png", "swap.gif", "go_on.png", "go_on.gif"): assert (tmp_path / "out" / picture).stat().st_size > 1000, picture
     report = json.loads((tmp_path / "out" / "metrics.json").read_text())
-    assert report["run"]["train_clips"] + report["run"]["test_clips"] == 28 and report["run"]["test_clips"] == 4
+    assert [report["run"][k] for k in ("train_clips", "held_out_clips", "held_out")] == [20, 4, "validation"]         # and 4 for test
     assert ("probe.s_hat.identity.chance" in report["metrics"]) == labelled and "reconstruction.mse.mean_image" in report["metrics"]
     said = "".join("".join(o.get("text", "")) for c in json.loads((tmp_path / "executed.ipynb").read_text())["cells"] for o in c.get("outputs", []))
     assert "broken.mp4" in said

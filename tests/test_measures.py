@@ -44,7 +44,7 @@ def test_runs_side_by_side(place):
     shown = place / "figures"
     (shown / "odd").mkdir(parents=True)
     (shown / "odd" / "metrics.json").write_text('{"run": {"dataset"')
-    run = dict(dataset="pendulum", preset="smoke", split="train/validation", train_clips=2000, held_out_clips=700, frames=16, n_clips=40)
+    run = dict(dataset="pendulum", preset="smoke", split="train/test", train_clips=2000, test_clips=700, frames=16, n_clips=40)
     for i, value in enumerate((.25, .75)):
         (shown / f"more{i}").mkdir()
         (shown / f"more{i}" / "metrics.json").write_text(json.dumps(dict(run=run | dict(seed=7 + i), metrics={"consistency.mean": value})))
@@ -54,7 +54,7 @@ def test_runs_side_by_side(place):
     text = (shown / "report" / "report.md").read_text()
     assert "| consistency.mean | 0.5 ± 0.3536 (2) |" in text and text.count("## ") == 2 and "| consistency.mean | 1 (1) |" in text.split("## ")[2]
     assert "left out: " in said and "odd/metrics.json cannot be read or is cut short" in said
-    assert "pendulum,train/validation,2000,700,40,16,smoke,consistency.mean,0.5,0.35355" in (shown / "report" / "report.csv").read_text()
+    assert "pendulum,train/test,2000,700,40,16,smoke,consistency.mean,0.5,0.35355" in (shown / "report" / "report.csv").read_text()
     with pytest.raises(papermill.PapermillExecutionError, match="odd/metrics.json cannot be read"): execute("report", place, pattern=str(shown / "odd" / "metrics.json"))
 
 

@@ -122,3 +122,16 @@ def test_test_clips_are_those_of_older_figures():
     test = MovingMNIST("test")
     assert (len(test), test.which[:4, 0].tolist()) == (5500, [5845, 4470, 9002, 5321]) and test.start[0, 0].tolist() == pytest.approx([24.540681838989258, 28.572933197021484])
     assert (deal_out(np.arange(20)) == "test").nonzero()[0].tolist() == [4, 5, 13]
+
+
+@pytest.mark.parametrize("films", [1, 2])
+def test_a_folder_too_small_to_hold_out_trains_on_all_of_it_and_says_so(films, tmp_path):
+    folder, out = tmp_path / "films", tmp_path / "out"
+    folder.mkdir()
+    for i, clip in enumerate(Pendulum("validation", films, 40).clips(slice(None))): np.save(folder / f"film {i}.npy", clip.permute(0, 2, 3, 1).numpy())
+    papermill.execute_notebook(ROOT / "nbs" / "figures" / "your_videos.ipynb", tmp_path / "executed.ipynb", cwd=ROOT, progress_bar=False,
+                               parameters=dict(folder=str(folder), preset="smoke", run_folder=str(tmp_path / "run"), out=str(out)))
+    run = json.loads((out / "metrics.json").read_text())["run"]
+    assert run["split"] == "train/train" and run["train_clips"] == run["held_out_clips"] == 3 * films
+    said = "".join("".join(o.get("text", "")) for c in json.loads((tmp_path / "executed.ipynb").read_text())["cells"] for o in c.get("outputs", []))
+    assert "for validation; add clips" in said and "Until then all clips train, and what is shown below are clips that the model has learned from." in said
