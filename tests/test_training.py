@@ -1,12 +1,15 @@
 "Runs that are killed, resumed, damaged or go wrong."
-import json, os, signal, socket, subprocess, sys, time
+import json, os, signal, socket, subprocess, sys, threading, time
 from dataclasses import replace
 from pathlib import Path
 import pytest, torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
 from safetensors.torch import load_file
 from vdsm.data.pendulum import Pendulum
 from vdsm.data.sequences import ArraySequences
-from vdsm.training.checkpoint import AFTER_STAGE_1, checkpoints, load_checkpoint
+from vdsm.training import two_stage
+from vdsm.training.checkpoint import AFTER_STAGE_1, checkpoints, load_checkpoint, read_config
 from vdsm.training.presets import get_preset
 from vdsm.training.two_stage import RETRIES, Run, StageTrainer, read_history, train
 
@@ -114,27 +117,40 @@ def test_damaged_checkpoint_is_named_and_the_one_before_serves(tmp_path, data, m
     assert (tmp_path / "final").exists()
 
 
-def poisoned(monkeypatch, times):
-    "Make the gradient of step 3 of stage 1 NaN, so many times."
+def poisoned(monkeypatch, times, where="gradient"):
+    "Make the gradient of step 3 of stage 1 NaN, or a value of its forward pass, so many times."
     step, left = StageTrainer.__call__, [times]
     def spoiled(self):
         if (self.number, self.run.step) != (1, 3) or not left[0]: return step(self)
         left[0] -= 1
-        hook = self.run.vdsm.decoder.first.weight.register_hook(lambda g: g * float("nan"))
+        decoder = self.run.vdsm.decoder
+        if where == "gradient": hook = decoder.first.weight.register_hook(lambda g: g * float("nan"))
+        else: hook = getattr(self.run.vdsm, where).register_forward_hook(lambda module, given, out: out * float("nan"))
         try: return step(self)
         finally: hook.remove()
     monkeypatch.setattr(StageTrainer, "__call__", spoiled)
 
 
-def test_a_nan_step_is_not_applied_and_the_run_goes_on(tmp_path, data, monkeypatch, capsys):
-    poisoned(monkeypatch, 1)
+@pytest.mark.parametrize("where", ["gradient", "encoder", "decoder"])
+def test_a_nan_step_is_not_applied_and_the_run_goes_on(where, tmp_path, data, monkeypatch, capsys):
+    poisoned(monkeypatch, 1, where)
     vdsm = train(data, SMOKE, tmp_path, log_every=1)
     said = capsys.readouterr().out
-    assert "step 3 of stage 1" in said and "not applied" in said and "stage1-000002" in said and "0.5 of the learning rate" in said
+    assert "step 3 of stage 1" in said and "not applied" in said and "stage1-000002" in said and "0.5 of the learning rate until the next checkpoint" in said
     assert all(p.isfinite().all() for p in vdsm.parameters())
     rates = {(r["stage"], r["step"]): r["lr"] for r in read_history(tmp_path)}
     planned = lambda step: SMOKE.stage1.lr * SMOKE.stage1.lr_factor(step / SMOKE.stage1.steps)
-    assert rates[1, 3] == pytest.approx(.5 * planned(3)) and rates[1, 0] == pytest.approx(planned(0))
+    assert [rates[1, i] / planned(i) for i in (0, 2, 3, 4, 5)] == pytest.approx([1, .5, .5, 1, 1])      # halved from checkpoint 2 to checkpoint 4 only
+
+
+def test_failures_far_apart_do_not_end_a_run(tmp_path, data, monkeypatch):
+    step, spoiled = StageTrainer.__call__, {3, 5, 7, 9, 11}
+    def sometimes(self):
+        if self.number == 1 and self.run.step in spoiled: spoiled.remove(self.run.step); return None
+        return step(self)
+    monkeypatch.setattr(StageTrainer, "__call__", sometimes)
+    train(data, replace(SMOKE, stage1=replace(SMOKE.stage1, steps=12)), tmp_path)
+    assert not spoiled and len(range(5)) > RETRIES
 
 
 def test_nan_for_ever_ends_in_a_sentence_and_loses_nothing(tmp_path, data, monkeypatch):
@@ -155,6 +171,115 @@ def test_a_frame_size_other_than_64_is_named(tmp_path):
     with pytest.raises(ValueError, match="resize the frames to 64 by 64"): ArraySequences(torch.rand(2, 16, 3, 48, 48))
 
 
+def test_channels_that_the_model_does_not_take_are_named(tmp_path):
+    grey = ArraySequences(torch.rand(3, 16, 1, 64, 64), name="grey clips")
+    with pytest.raises(ValueError, match="grey clips: frames have 1 channels and the model takes 3; set channels=1"): train(grey, SMOKE, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_device_without_an_operator_is_named_before_training(tmp_path, data, monkeypatch):
+    def run_on(device):
+        run = Run(Fabric(accelerator="cpu", devices=1), SMOKE, data, tmp_path, 0, 1)
+        two_stage.try_device(run)
+        return run
+    before = {k: v.clone() for k, v in run_on("cpu").vdsm.state_dict().items()}                         # all there: nothing is said, nothing changes
+    assert all(torch.equal(v, before[k]) for k, v in run_on("cpu").vdsm.state_dict().items())
+    def absent(*args, **kwargs): raise NotImplementedError("The operator 'aten::col2im' is not currently implemented for the MPS device.\nIf you want")
+    monkeypatch.setattr(torch.nn.functional, "fold", absent)
+    with pytest.raises(RuntimeError, match="lacks something that training needs .*col2im.*accelerator='cpu'"): run_on("cpu")
+    assert not list(tmp_path.iterdir())
+
+
+def test_sixteen_bits_train_with_a_scaled_loss(tmp_path, data):
+    train(data, SMOKE, tmp_path / "whole", log_every=1)
+    half = lambda: Fabric(accelerator="cpu", devices=1, plugins=MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu", init_scale=32.)))
+    vdsm = train(data, SMOKE, tmp_path / "half", log_every=1, fabric=half())
+    assert all(p.isfinite().all() for p in vdsm.parameters())
+    whole, halves = ({(r["stage"], r["step"]): r["grad_norm"] for r in read_history(tmp_path / k)} for k in ("whole", "half"))
+    known = [k for k, v in halves.items() if v is not None and k[0] == 1]
+    assert known and all(halves[k] == pytest.approx(whole[k], rel=.2) for k in known[:1])               # the norm is that of the gradient, not of the scaled one
+    scale = read_config(tmp_path / "half" / "final")["scaler"]["scale"]
+    assert .25 <= scale <= 32 and read_config(tmp_path / "half" / "final")["retries"] == 0             # an overflow is no failure
+    fabric = half()
+    run = Run(fabric, SMOKE, data, tmp_path / "half", 0, 1); run.load(tmp_path / "half" / "final")
+    assert fabric.strategy.precision.scaler.get_scale() == scale                                        # goes on with the same scale
+
+
+def test_an_overflow_skips_the_step_and_halves_the_scale(tmp_path, data, monkeypatch):
+    step, seen = StageTrainer.__call__, []
+    def huge(self):
+        if (self.number, self.run.step) == (1, 3): self.scaler.load_state_dict(self.scaler.state_dict() | dict(scale=1e38)); self.scaler.update(1e38)
+        before, old = [p.clone() for p in self.parameters], self.scaler.get_scale()
+        record = step(self)
+        if (self.number, self.run.step) == (1, 3): seen.append((record["grad_norm"], all(torch.equal(p, q) for p, q in zip(before, self.parameters)), self.scaler.get_scale() / old))
+        return record
+    monkeypatch.setattr(StageTrainer, "__call__", huge)
+    train(data, SMOKE, tmp_path, fabric=Fabric(accelerator="cpu", devices=1, plugins=MixedPrecision("16-mixed", "cpu")))
+    assert seen == [(None, True, .5)]
+
+
+PRESS = """
+import sys, threading, _thread, signal
+from vdsm.data.pendulum import Pendulum
+from vdsm.training.presets import get_preset
+from vdsm.training.two_stage import StageTrainer, train
+step = StageTrainer.__call__
+def pressed(self):
+    if (self.number, self.run.step) == tuple(map(int, sys.argv[2:4])):
+        for _ in range(int(sys.argv[4])): signal.raise_signal(signal.SIGINT)
+    return step(self)
+StageTrainer.__call__ = pressed
+model = train(Pendulum(n_clips=28), get_preset('pendulum', 'smoke'), sys.argv[1], log_every=1)
+print('usable', model.training, model.decoder.inverse_temperature.item() > 0)
+"""
+
+
+@pytest.mark.parametrize("stage, step", [(1, 3), (1, 5), (2, 2)])
+def test_ctrl_c_saves_and_the_same_call_goes_on(stage, step, tmp_path, data):
+    press = lambda times: subprocess.run([sys.executable, "-c", PRESS, str(tmp_path / "run"), str(stage), str(step), str(times)], capture_output=True, text=True)
+    done = press(1)
+    assert done.returncode == 0, done.stderr
+    at = (stage, step + 1) if step < 5 else (2, 0)                                                       # the step that is under way ends
+    assert f"stopped and saved at step {at[1]} of stage {at[0]}; the same call goes on from there" in done.stdout and "usable False True" in done.stdout
+    assert not (tmp_path / "run" / "final").exists() and signal.getsignal(signal.SIGINT) == signal.default_int_handler
+    train(data, SMOKE, tmp_path / "straight", log_every=1)
+    train(data, SMOKE, tmp_path / "run", log_every=1)
+    a, b = weights(tmp_path / "straight"), weights(tmp_path / "run")
+    assert all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_ctrl_c_twice_ends_at_once_and_loses_no_checkpoint(tmp_path):
+    done = subprocess.run([sys.executable, "-c", PRESS, str(tmp_path), "1", "3", "2"], capture_output=True, text=True)
+    assert done.returncode and "KeyboardInterrupt" in done.stderr
+    assert [p.name for p in checkpoints(tmp_path)] == ["stage1-000000", "stage1-000002"]
+
+
+def test_train_works_in_a_thread(tmp_path, data):
+    done = []
+    thread = threading.Thread(target=lambda: done.append(train(data, SMOKE, tmp_path)))
+    thread.start(); thread.join()
+    assert done and (tmp_path / "final").exists()
+
+
+def test_a_finished_run_can_be_given_more_steps(tmp_path, data, monkeypatch):
+    train(data, SMOKE, tmp_path, log_every=1)
+    before, longer = weights(tmp_path), replace(SMOKE, stage2=replace(SMOKE.stage2, steps=9))
+    poisoned_at = []
+    step = StageTrainer.__call__
+    def once(self):                                                                                      # also where the last checkpoint is `final`
+        if self.run.step == 6 and not poisoned_at: poisoned_at.append(1); return None
+        return step(self)
+    monkeypatch.setattr(StageTrainer, "__call__", once)
+    vdsm = train(data, longer, tmp_path, log_every=1)
+    assert poisoned_at and [r["step"] for r in read_history(tmp_path) if r["stage"] == 2] == list(range(9))
+    after, config = weights(tmp_path), read_config(tmp_path / "final")
+    assert any(not torch.equal(before[k], after[k]) for k in after) and (config["step"], config["preset"]["stage2"]["steps"]) == (9, 9)
+    again = train(data, longer, tmp_path)
+    assert all(torch.equal(p, q) for p, q in zip(again.parameters(), vdsm.parameters()))
+    with pytest.raises(ValueError, match=r"differs in preset \(stage2\)"): train(data, SMOKE, tmp_path)
+    with pytest.raises(ValueError, match=r"differs in preset \(stage1\)"): train(data, replace(longer, stage1=replace(SMOKE.stage1, steps=9)), tmp_path)
+
+
 TWO = """
 import os, sys, time, torch
 from dataclasses import replace
@@ -163,21 +288,50 @@ from vdsm.data.pendulum import Pendulum
 from vdsm.training.presets import get_preset
 from vdsm.training import two_stage
 from vdsm.training.two_stage import train
-listed = two_stage.checkpoints
-if os.environ['RANK'] == '1': two_stage.checkpoints = lambda folder: (time.sleep(1), listed(folder))[1]   # sees what the first process has written meanwhile
+listed, drawn = two_stage.checkpoints, two_stage.seed_step
+if os.environ.get('RANK') == '1': two_stage.checkpoints = lambda folder: (time.sleep(1), listed(folder))[1]   # sees what the first process has written meanwhile
+if sys.argv[2] == 'alike': two_stage.seed_step = lambda *key: drawn(*key[:4])                                 # every process draws the same batch
 preset = get_preset('pendulum', 'smoke')
-preset = replace(preset, stage2=replace(preset.stage2, steps=8, pseudo=.4, horizon=1, tune_s=False))   # what trains changes within the stage
-vdsm = train(Pendulum(n_clips=28), preset, sys.argv[1], fabric=Fabric(accelerator='cpu', devices=2))
+preset = replace(preset, stage1=replace(preset.stage1, decoded=3),
+                 stage2=replace(preset.stage2, steps=8, pseudo=.4, horizon=3, horizon_from=.2, context=5, decoded=3, tune_s=False, leave_one_out=True))   # all options; what trains changes within the stage
+if len(sys.argv) > 3:
+    step = two_stage.StageTrainer.__call__
+    def ending(self):
+        if (self.number, self.run.step) == (2, 5): sys.exit('gone')
+        return step(self)
+    two_stage.StageTrainer.__call__ = ending
+vdsm = train(Pendulum(n_clips=28), preset, sys.argv[1], fabric=Fabric(accelerator='cpu', devices=int(os.environ.get('WORLD_SIZE', 1))))
 print('weights', torch.cat([p.flatten() for p in vdsm.parameters()]).double().norm().item(), flush=True)
 """
 
 
-def test_two_processes_train_one_model(tmp_path):
-    (tmp_path / "two.py").write_text(TWO)
+def launch(folder, processes, *arguments):
+    (folder / "two.py").write_text(TWO)
     with socket.socket() as free: free.bind(("127.0.0.1", 0)); port = free.getsockname()[1]
-    run = subprocess.run([sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-addr", "127.0.0.1", "--master-port", str(port), str(tmp_path / "two.py"), str(tmp_path / "run")],
-                         capture_output=True, text=True, timeout=300, env=os.environ | dict(GLOO_SOCKET_IFNAME="lo"))
+    torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--master-addr", "127.0.0.1", "--master-port", str(port)]
+    return subprocess.run([sys.executable, *(torchrun if processes > 1 else []), str(folder / "two.py"), *arguments], capture_output=True, text=True, timeout=300, env=os.environ | dict(GLOO_SOCKET_IFNAME="lo"))
+
+
+def test_two_processes_train_one_model_with_all_options(tmp_path):
+    run = launch(tmp_path, 2, str(tmp_path / "run"), "apart")
     assert run.returncode == 0, run.stderr[-2000:]
     norms = [line.split()[1] for line in run.stdout.splitlines() if line.startswith("weights")]
     assert len(norms) == 2 and norms[0] == norms[1]
-    assert (tmp_path / "run" / "final" / "weights.safetensors").exists()
+    assert read_config(tmp_path / "run" / "final")["processes"] == 2
+
+
+def test_the_gradient_is_the_mean_over_processes(tmp_path):
+    "Two processes that draw the same batch take the steps of one: `batch` is a process's, learning rate and steps stay."
+    for n in (1, 2):
+        run = launch(tmp_path, n, str(tmp_path / str(n)), "alike")
+        assert run.returncode == 0, run.stderr[-2000:]
+    one, two = weights(tmp_path / "1"), weights(tmp_path / "2")
+    for k in one: torch.testing.assert_close(two[k], one[k], rtol=1e-3, atol=1e-5)
+
+
+def test_another_number_of_processes_is_refused_within_a_stage(tmp_path):
+    assert "gone" in launch(tmp_path, 2, str(tmp_path / "run"), "apart", "ending").stderr
+    said = launch(tmp_path, 1, str(tmp_path / "run"), "apart").stderr
+    assert "in the middle of a stage that 2 processes began, and there are 1 now" in said and "torchrun --nproc-per-node 2" in said
+    assert launch(tmp_path, 2, str(tmp_path / "run"), "apart").returncode == 0
+    assert launch(tmp_path, 1, str(tmp_path / "run"), "apart").returncode == 0                           # a finished run loads anywhere

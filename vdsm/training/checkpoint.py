@@ -26,9 +26,9 @@ def save_checkpoint(
     shutil.rmtree(tmp, ignore_errors=True); tmp.mkdir(parents=True)
     save_model(vdsm, str(tmp/'weights.safetensors'))
     if optimizer: save_file(pack_optimizer(optimizer), str(tmp/'optimizer.safetensors'))
-    (tmp/'config.json').write_text(json.dumps(dict(model=asdict(vdsm.config), **about), indent=1))
+    (tmp/'config.json').write_text(json.dumps(dict(model=asdict(vdsm.config), **about), indent=1), encoding='utf-8')
     for f in tmp.iterdir():
-        with open(f, 'rb') as opened: os.fsync(opened.fileno())
+        with open(f, 'rb+') as opened: os.fsync(opened.fileno())              # Windows syncs what may be written
     old = tmp.with_suffix('.old')
     if path.exists(): path.rename(old)
     tmp.rename(path); shutil.rmtree(old, ignore_errors=True)

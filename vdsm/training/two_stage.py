@@ -4,10 +4,13 @@
 
 # %% auto #0
 __all__ = ['RETRIES', 'seed_step', 'frame_batch', 'of_individual', 'encode_all', 'clip_batch', 'History', 'read_history', 'plain',
-           'Run', 'StageTrainer', 'train_stage', 'train', 'start_motion', 'say_if_slow', 'take_over', 'go_back']
+           'with_options', 'Run', 'check_same_run', 'StageTrainer', 'stop_button', 'in_any', 'train_stage', 'train',
+           'train_stages', 'check_data', 'newest', 'start_motion', 'warn_if_slow', 'try_device', 'take_over', 'go_back']
 
 # %% ../../nbs/training/04_two_stage.ipynb #cell03
-import json, numpy as np, os, pyro, shutil, time, torch
+import json, numpy as np, os, pyro, shutil, signal, threading, time, torch
+from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import asdict, replace
 from pathlib import Path
 from lightning_fabric import Fabric
@@ -15,7 +18,8 @@ from torch import Tensor, Generator
 from torch.utils.tensorboard import SummaryWriter
 from ..data.sequences import Sequences, check_clips, clip_windows, individual_frames, other_clip
 from ..model.vdsm import VDSM, Lambdas, Pseudo, pseudo_observations
-from .checkpoint import AFTER_STAGE_1, checkpoints, load_checkpoint, load_optimizer, load_weights, prune_checkpoints, read_config, save_checkpoint, unpack_optimizer
+from .checkpoint import (AFTER_STAGE_1, checkpoints, load_checkpoint, load_optimizer, load_weights,
+                                      prune_checkpoints, read_config, save_checkpoint, unpack_optimizer)
 from .presets import Preset, Stage
 from .progress import Progress
 
@@ -29,8 +33,11 @@ def seed_step(*key: int) -> Generator: # for the batch; torch's own generator is
 # %% ../../nbs/training/04_two_stage.ipynb #cell08
 def frame_batch(data: Sequences, stage: Stage, rng: Generator) -> tuple[dict, int]: # arguments of the stage-1 model, frames
     "What stage 1 explains in a step: frames of random individuals."
-    x = data.frames(*individual_frames(data, stage.batch, stage.frames[1], rng))
-    return dict(x=check_clips(x, f'a batch of {data.name}')), x.shape[0]*x.shape[1]
+    n, T = stage.batch, stage.frames[1]
+    x = data.frames(*individual_frames(data, n, T, rng))
+    batch = dict(x=check_clips(x, f'a batch of {data.name}'))
+    if (stage.decoded or T) < T: batch['at'] = torch.randperm(T, generator=rng)[:stage.decoded].sort().values
+    return batch, n*T
 
 # %% ../../nbs/training/04_two_stage.ipynb #cell10
 def of_individual(
@@ -87,9 +94,9 @@ class History:
         self.file.write_text(''.join(json.dumps(r) + '\n' for r in past if (r['stage'], r['step']) < (stage, step)))     # what a killed run wrote past its checkpoint goes
         self.board = SummaryWriter(run/'tensorboard'/f'stage{stage}', purge_step=step)
     def __call__(self, record: dict):
-        with open(self.file, 'a') as f: f.write(json.dumps(record) + '\n')
+        with open(self.file, 'a', encoding='utf-8') as f: f.write(json.dumps(record) + '\n')
         for k, v in record.items():
-            if k not in ('stage', 'step'): self.board.add_scalar(k, v, record['step'])
+            if k not in ('stage', 'step') and v is not None: self.board.add_scalar(k, v, record['step'])
 
 def read_history(run: Path) -> list[dict]: # one record each `log_every` steps, in order
     "The metrics of a run."
@@ -97,10 +104,15 @@ def read_history(run: Path) -> list[dict]: # one record each `log_every` steps, 
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 # %% ../../nbs/training/04_two_stage.ipynb #cell14
-RETRIES = 3 # returns to a checkpoint before a run gives up
+RETRIES = 3 # returns to one checkpoint before a run gives up
 
 def plain(record) -> dict: # nested dataclasses as JSON holds them
     return json.loads(json.dumps(asdict(record)))
+
+def with_options(part: str, stage: dict) -> dict: # of a checkpoint's preset
+    "A stage with what a run did that is older than an option."
+    stage = plain(Stage(1)) | dict(static_from_other_clip=part == 'stage2') | stage
+    return {k: dict(clip=None) | v if isinstance(v, dict) else v for k, v in stage.items()}
 
 class Run:
     "A training run: the model, and where it stands. Made by `train`."
@@ -110,10 +122,18 @@ class Run:
         torch.manual_seed(seed)
         self.vdsm = fabric.to_device(VDSM(preset.model))
 
+    @property
+    def steps(self) -> int: return getattr(self.preset, f'stage{self.stage}').steps # of the stage it is in
+    @property
+    def finished(self) -> bool: return self.stage == 2 and self.step >= self.steps
+
     def about(self) -> dict: # what a checkpoint says of the run
+        precision = self.fabric.strategy.precision
         where = {k: getattr(self, k) for k in ('stage', 'step', 'retries', 'seconds')}
-        return dict(dataset=self.data.name, clips=len(self.data), n_frames=self.data.n_frames, seed=self.seed, preset=plain(self.preset),
-                    parameters=sum(p.numel() for p in self.vdsm.parameters()), precision=self.fabric.strategy.precision.precision, **where)
+        return dict(dataset=self.data.name, clips=len(self.data), n_frames=self.data.n_frames, seed=self.seed,
+                    preset=plain(self.preset), parameters=sum(p.numel() for p in self.vdsm.parameters()),
+                    precision=precision.precision, scaler=precision.state_dict(),
+                    processes=self.fabric.world_size, **where)
 
     def save(self, name: str, optimizer=None):
         if self.fabric.is_global_zero:
@@ -123,15 +143,30 @@ class Run:
 
     def load(self, path: Path):
         "Take weights and place from a checkpoint; a `ValueError` if it is of another run."
-        there, here = read_config(path), self.about()
-        differ = [k for k in ('dataset', 'clips', 'n_frames', 'seed') if there.get(k) != here[k]]
-        done = ('model', 'stage1', 'stage2')[:there['stage'] + (there['step'] > 0)]  # what lies ahead may still change
-        unset = dict.fromkeys(('stage1', 'stage2'), plain(Stage(0)))                  # of an option that is newer than the run
-        differ += [f'preset ({k})' for k in done if unset.get(k, {}) | there['preset'].get(k, {}) != here['preset'][k]]
-        if there['step'] and there.get('precision', '32-true') != here['precision']: differ.append('precision')  # a stage may begin in another
-        if differ: raise ValueError(f"{self.folder} holds a run that differs in {', '.join(differ)}; go on with the same settings, or choose another folder.")
+        there = read_config(path)
+        check_same_run(self, there)
         load_weights(self.vdsm, path)
         for k in ('stage', 'step', 'retries', 'seconds'): setattr(self, k, there[k])
+        if there.get('scaler'): self.fabric.strategy.precision.load_state_dict(there['scaler'])
+
+# %% ../../nbs/training/04_two_stage.ipynb #same-run
+def check_same_run(run: Run, there: dict): # what a checkpoint says, from `read_config`
+    "`ValueError` if a checkpoint is of another run than the one that is asked for."
+    here = run.about()
+    differ = [k for k in ('dataset', 'clips', 'n_frames', 'seed') if there.get(k) != here[k]]
+    parts = ('model', 'stage1', 'stage2')[:there['stage'] + (there['step'] > 0)]
+    for part in parts:
+        if part == 'model': old, new = plain(there['model']), plain(run.preset.model)
+        else: old, new = with_options(part, there['preset'].get(part, {})), here['preset'][part]
+        if part == f"stage{there['stage']}" and new['steps'] > old['steps']: old['steps'] = new['steps']
+        if old != new: differ.append(f'preset ({part})')
+    within = there['step'] > 0                                                    # a stage may begin in another way
+    if within and there.get('precision', '32-true') != here['precision']: differ.append('precision')
+    if differ: raise ValueError(f"{run.folder} holds a run that differs in {', '.join(differ)}; go on with the same settings, or choose another folder.")
+    n, steps = there.get('processes', here['processes']), here['preset'][f"stage{there['stage']}"]['steps']
+    if within and there['step'] < steps and n != here['processes']:
+        raise ValueError(f"{run.folder} is in the middle of a stage that {n} processes began, and there are {here['processes']} now, which would "
+                         f"draw other batches; go on with torchrun --nproc-per-node {n} and devices={n}, or choose another folder.")
 
 # %% ../../nbs/training/04_two_stage.ipynb #cell16
 class StageTrainer:
@@ -142,7 +177,9 @@ class StageTrainer:
         run.vdsm.train().freeze_for(run.stage)
         self.encoded = encode_all(load_checkpoint(run.folder/AFTER_STAGE_1, fabric.device), run.data, self.stage.leave_one_out) if run.stage == 2 else None
         self.parameters = [p for p in run.vdsm.parameters() if p.requires_grad]
-        self.optimizer = fabric.setup_optimizers(torch.optim.Adam(self.parameters, lr=self.stage.lr, fused=True))
+        self.scaler = getattr(fabric.strategy.precision, 'scaler', None)                      # of the loss, 16-mixed only
+        adam = torch.optim.Adam(self.parameters, lr=self.stage.lr, fused=self.scaler is None)
+        self.optimizer = fabric.setup_optimizers(adam)
         if resume: unpack_optimizer(self.optimizer.optimizer, load_optimizer(resume, fabric.device))
         self.elbos = {}
 
@@ -150,52 +187,91 @@ class StageTrainer:
         if (horizon, pseudo) not in self.elbos: self.elbos[horizon, pseudo] = self.run.fabric.setup_module(self.run.vdsm.elbo(self.number, horizon))
         return self.elbos[horizon, pseudo]
 
-    def __call__(self) -> dict|None: # what to log; None if the loss or its gradient is not finite
-        "One step."
+    def set_schedules(self) -> dict: # of this step: lam, pseudo, horizon, lr
+        "Set what the schedules say, and return it."
         run, stage = self.run, self.stage
         u = run.step/stage.steps
         lam = Lambdas(stage.lambda_s(u), stage.lambda_d(u), stage.lambda_z(u))
         pseudo = self.number == 2 and u < stage.pseudo
         horizon = stage.horizon if self.number == 2 and u >= stage.horizon_from else 1
+        lr = stage.lr*stage.lr_factor(u)*.5**run.retries
         if self.number == 2: run.vdsm.guide.static.requires_grad_(pseudo or stage.tune_s)
         if stage.inverse_temperature: run.vdsm.decoder.inverse_temperature.fill_(stage.inverse_temperature(u))
-        for group in self.optimizer.param_groups: group['lr'] = lr = stage.lr*stage.lr_factor(u)*.5**run.retries
+        for group in self.optimizer.param_groups: group['lr'] = lr
+        return dict(lam=lam, pseudo=pseudo, horizon=horizon, lr=lr)
+
+    def batch(self, pseudo: bool) -> tuple[dict, int]: # arguments of the stage's model, frames
+        run = self.run
         rng = seed_step(run.seed, self.number, run.step, run.retries, run.fabric.global_rank)
-        batch, n = frame_batch(run.data, stage, rng) if self.number == 1 else clip_batch(run.data, self.encoded, stage, rng, pseudo)
-        elbo = self.elbo(horizon, pseudo)
-        loss = elbo(**run.fabric.to_device(batch), lam=lam)/n
+        if self.number == 1: return frame_batch(run.data, self.stage, rng)
+        return clip_batch(run.data, self.encoded, self.stage, rng, pseudo)
+
+    def usable(self, loss: Tensor, norm: Tensor) -> bool: # whether the step may be applied, in every process
+        ok = loss.isfinite()
+        if self.scaler is None or self.scaler.get_scale() < 1: ok = ok & norm.isfinite()
+        return self.run.fabric.all_reduce(ok.float(), reduce_op='mean').item() == 1
+
+    def __call__(self) -> dict|None: # what to log; None if the loss or its gradient is not finite
+        "One step."
+        run, fabric, now = self.run, self.run.fabric, self.set_schedules()
+        batch, n = self.batch(now['pseudo'])
+        elbo, lam = self.elbo(now['horizon'], now['pseudo']), now.pop('lam')
+        loss = elbo(**fabric.to_device(batch), lam=lam)/n
         self.optimizer.zero_grad()
-        run.fabric.backward(loss)
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, stage.clip_norm)
-        finite = run.fabric.all_reduce((torch.isfinite(loss.detach()) & torch.isfinite(norm)).float(), reduce_op='mean')
-        if finite.item() < 1: return None
+        fabric.backward(loss)
+        norm = fabric.clip_gradients(elbo, self.optimizer, max_norm=self.stage.clip_norm, error_if_nonfinite=False)
+        if not self.usable(loss.detach(), norm): return None
         self.optimizer.step()
-        terms = {k: float(v)/n for k, v in elbo.elbo.terms.items()}
-        return dict(stage=self.number, step=run.step, loss=loss.item(), **{f'nats_{k}': v for k, v in terms.items()},
-                    **{f'lambda_{k}': v for k, v in lam._asdict().items()}, inverse_temperature=run.vdsm.decoder.inverse_temperature.item(),
-                    pseudo=float(pseudo), horizon=horizon, lr=lr, grad_norm=norm.item())
+        terms = {f'nats_{k}': float(v)/n for k, v in elbo.elbo.terms.items()}
+        weights = {f'lambda_{k}': v for k, v in lam._asdict().items()}
+        return dict(stage=self.number, step=run.step, loss=loss.item(), **terms, **weights,
+                    inverse_temperature=run.vdsm.decoder.inverse_temperature.item(),
+                    **now | dict(pseudo=float(now['pseudo'])),
+                    grad_norm=norm.item() if norm.isfinite() else None)
 
 # %% ../../nbs/training/04_two_stage.ipynb #cell18
-def train_stage(run: Run, resume: Path|None) -> bool: # False: start the stage again from the last checkpoint
+@contextmanager
+def stop_button(): # a list, empty until somebody presses Ctrl-C
+    "The first Ctrl-C is noted, a second one ends the run at once."
+    asked = []
+    def note(signum, frame):
+        if asked: raise KeyboardInterrupt
+        asked.append(True)
+    if threading.current_thread() is not threading.main_thread(): yield asked; return # elsewhere Python delivers no signals
+    before = signal.signal(signal.SIGINT, note)
+    try: yield asked
+    finally: signal.signal(signal.SIGINT, before)
+
+def in_any(fabric: Fabric, here: bool) -> bool: # whether it is so in any process
+    if fabric.world_size == 1: return here
+    return fabric.all_reduce(torch.tensor(float(here), device=fabric.device), reduce_op='sum').item() > 0
+
+def train_stage(run: Run, resume: Path|None, stop: list) -> str: # 'done', 'stopped' or 'failed' (to be started again from the last checkpoint)
     "Steps of one stage up to its end."
-    started = time.time() - run.seconds
-    trainer, fabric, steps = StageTrainer(run, resume), run.fabric, getattr(run.preset, f'stage{run.stage}').steps
-    name = lambda: f'stage{run.stage}-{run.step:06d}'
-    if resume is None: run.save(name(), trainer.optimizer.optimizer)
+    started, fabric, steps = time.time() - run.seconds, run.fabric, run.steps
+    trainer = StageTrainer(run, resume)
+    def save(): run.save(f'stage{run.stage}-{run.step:06d}', trainer.optimizer.optimizer)
+    if resume is None: save()
     history = History(run.folder, run.stage, run.step) if fabric.is_global_zero else None
     progress = Progress(steps, run.step, f'{run.data.name}, stage {run.stage}', show=fabric.is_global_zero)
-    while run.step < steps:
-        record = trainer()
-        if record is None: progress.close(); return False
-        run.seconds = time.time() - started
-        if history and (run.step % run.log_every == 0 or run.step == steps - 1): history(record | dict(seconds=run.seconds))
-        progress(', '.join(f"{k[5:]} {v:.1f}" for k, v in record.items() if k.startswith('nats_')))
-        run.step += 1
-        if run.step % run.preset.save_every == 0 and run.step < steps:
-            run.save(name(), trainer.optimizer.optimizer)
-            if fabric.is_global_zero: prune_checkpoints(run.folder)
-    progress.close()
-    return True
+    try:
+        while run.step < steps:
+            record = trainer()
+            if record is None: return 'failed'
+            run.seconds = time.time() - started
+            if history and (run.step % run.log_every == 0 or run.step == steps - 1): history(record | dict(seconds=run.seconds))
+            progress(', '.join(f"{k[5:]} {v:.1f}" for k, v in record.items() if k.startswith('nats_')))
+            run.step += 1
+            if run.step == steps: break
+            stopped = in_any(fabric, bool(stop))
+            if stopped or run.step % run.preset.save_every == 0:
+                run.retries = 0                                      # this checkpoint lies beyond what failed
+                save()
+                if fabric.is_global_zero: prune_checkpoints(run.folder)
+            if stopped: return 'stopped'
+    finally: progress.close()
+    if run.stage == 2: run.save('final', trainer.optimizer.optimizer)
+    return 'done'
 
 # %% ../../nbs/training/04_two_stage.ipynb #cell20
 def train(
@@ -206,34 +282,55 @@ def train(
     fabric: Fabric|None=None, # device, precision, processes; default: one process, the GPU if there is one, the preset's precision
     log_every: int=20, # steps between records
     after: Path|None=None, # folder of a run whose stage 1 to take over
-) -> VDSM: # trained, in evaluation mode
-    "Train VDSM in two stages; resumes what the folder holds."
-    check_clips(data.clips(range(min(8, len(data)))), data.name)
+) -> VDSM: # trained (or, after Ctrl-C, as far as it got), in evaluation mode
+    "Train VDSM in two stages; resumes what the folder holds. `ValueError` before the first step for data or a folder that do not fit."
+    check_data(data, preset)
     fabric = fabric or Fabric(accelerator='auto', devices=1, precision=preset.precision)
     fabric.launch()
     pyro.settings.set(module_local_params=True)
     folder = Path(folder); folder.mkdir(parents=True, exist_ok=True)
-    if after and not checkpoints(folder) and fabric.is_global_zero: take_over(Path(after), folder)
+    if after and not newest(folder) and fabric.is_global_zero: take_over(Path(after), folder)
     fabric.barrier()
     run = Run(fabric, preset, data, folder, seed, log_every)
-    run.vdsm.start_at(frame_batch(data, replace(preset.stage1, batch=64), Generator().manual_seed(seed))[0]['x'].to(fabric.device))
-    if fabric.broadcast((folder/'final').exists()): run.load(folder/'final'); return run.vdsm.eval()
-    if fabric.is_global_zero: say_if_slow(fabric)
-    while True:
-        resume = fabric.broadcast((checkpoints(folder) or [None])[-1])                # as the first process sees it: it also writes them
-        if resume:
-            retries = run.retries
-            run.load(resume); run.retries = max(retries, run.retries)
-        if not train_stage(run, resume): go_back(run); continue
-        if run.stage == 2: break
-        run.stage, run.step = 2, 0
-        start_motion(run)
-        run.save(AFTER_STAGE_1)
-    run.save('final')
-    if fabric.is_global_zero: prune_checkpoints(folder, keep=0)
+    run.vdsm.start_at(frame_batch(data, replace(preset.stage1, batch=64, decoded=None), Generator().manual_seed(seed))[0]['x'].to(fabric.device))
+    resume = fabric.broadcast(newest(folder))                        # as the first process sees it: it also writes them
+    if resume: run.load(resume)
+    if not run.finished: train_stages(run, resume)
     return run.vdsm.eval()
 
+def train_stages(run: Run, resume: Path|None):
+    "Train whatever is left of a run."
+    fabric = run.fabric
+    if fabric.is_global_zero: warn_if_slow(fabric)
+    if fabric.device.type != 'cpu': try_device(run)
+    with pyro.validation_enabled(False), stop_button() as stop:
+        while not run.finished:
+            outcome = train_stage(run, resume, stop)
+            if outcome == 'failed': go_back(run)
+            elif outcome == 'done' and run.stage == 1:
+                run.stage, run.step, run.retries = 2, 0, 0
+                start_motion(run)
+                run.save(AFTER_STAGE_1)
+            if not run.finished and (outcome == 'stopped' or in_any(fabric, bool(stop))):
+                if fabric.is_global_zero:
+                    print(f"stopped and saved at step {run.step} of stage {run.stage}; the same call goes on from there")
+                return
+            resume = fabric.broadcast(newest(run.folder))
+    if fabric.is_global_zero: prune_checkpoints(run.folder, keep=0)
+
 # %% ../../nbs/training/04_two_stage.ipynb #helpers
+def check_data(data: Sequences, preset: Preset):
+    "`ValueError` for clips that the model cannot take."
+    x, channels = check_clips(data.clips(range(min(8, len(data)))), data.name), preset.model.channels
+    if x.shape[2] != channels:
+        raise ValueError(f"{data.name}: frames have {x.shape[2]} channels and the model takes {channels}; "
+                         f"set channels={x.shape[2]} in the model's VDSMConfig, or read the clips in another form.")
+
+def newest(folder: Path) -> Path|None: # the checkpoint that is furthest on, of a run that is finished or not
+    final = [folder/'final'] if (folder/'final'/'config.json').exists() else []
+    def place(path): return [read_config(path)[k] for k in ('stage', 'step')]
+    return max([*checkpoints(folder)[-1:], *final], key=place, default=None)
+
 def start_motion(run: Run, clips: int=512):
     "Let d start from so many clips, each beside another of its individual where all have one and the preset asks for it."
     rng = seed_step(run.seed, 2)
@@ -242,11 +339,31 @@ def start_motion(run: Run, clips: int=512):
     if (pair[0] == pair[1]).any() or not run.preset.stage2.unshared: pair = pair[:1]
     run.vdsm.start_motion_at(*(run.data.frames(i, times).to(run.fabric.device) for i in pair))
 
-def say_if_slow(fabric: Fabric):
+def warn_if_slow(fabric: Fabric):
     "One sentence if the processor has no instructions for the precision asked for."
     precision, has = fabric.strategy.precision.precision, any(v for k, v in torch.cpu.get_capabilities().items() if 'bf16' in k)
     if 'bf16' in precision and fabric.device.type == 'cpu' and not has:
         print(f"{precision}: this processor has no instructions for bfloat16, so steps take two to ten times as long as in 32-true, in which the preset 'quick' is the same.")
+
+# %% ../../nbs/training/04_two_stage.ipynb #recover
+def try_device(run: Run):
+    "A tiny step of either stage on the run's device; `RuntimeError` if it lacks an operator."
+    fabric, vdsm, size = run.fabric, deepcopy(run.vdsm).train(), run.preset.model
+    x = fabric.to_device(torch.rand(2, 3, size.channels, *run.data[0].shape[-2:]))
+    features = vdsm.encoder(x).detach()
+    at, horizon = fabric.to_device(torch.tensor([0, 2])), run.preset.stage2.horizon
+    calls = [(1, 1, dict(x=x, at=at)), (2, horizon, dict(x=x[:, at], features=features, at=at, n_frames=3))]
+    try:
+        for stage, horizon, arguments in calls:
+            trained = [p for p in vdsm.freeze_for(stage).parameters() if p.requires_grad]
+            with fabric.autocast(): loss = vdsm.elbo(stage, horizon)(**arguments, lam=Lambdas())
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(trained, 1.)
+            torch.optim.Adam(trained, fused=True).step()
+        vdsm.start_motion_at(x)
+    except (NotImplementedError, RuntimeError, TypeError) as e:
+        raise RuntimeError(f"the device {fabric.device.type} lacks something that training needs ({str(e).strip().splitlines()[0]}); "
+                           "train with fabric=Fabric(accelerator='cpu', devices=1), or on an Apple GPU set PYTORCH_ENABLE_MPS_FALLBACK=1 before Python starts.") from None
 
 def take_over(other: Path, folder: Path):
     "Put the end of another run's stage 1 into a folder; `FileNotFoundError` if it has none."
@@ -255,10 +372,12 @@ def take_over(other: Path, folder: Path):
     shutil.copytree(other/AFTER_STAGE_1, tmp, dirs_exist_ok=True); tmp.rename(folder/AFTER_STAGE_1)
 
 def go_back(run: Run):
-    "Count a step that was not finite; `RuntimeError` when there were too many."
-    last = checkpoints(run.folder)[-1]
-    run.retries += 1
-    if run.retries > RETRIES:
-        raise RuntimeError(f"the loss of stage {run.stage} was not finite at step {run.step}, for the {run.retries}th time; "
+    "Load the last checkpoint after a step that was not finite, and count it; `RuntimeError` when there were too many."
+    last, stage, step, retries = newest(run.folder), run.stage, run.step, run.retries + 1
+    if retries > RETRIES:
+        raise RuntimeError(f"the loss of stage {stage} was not finite at step {step}, for the {retries}th time; "
                            f"the last good state is {last}. Lower the preset's learning rate and start in another folder.")
-    print(f"step {run.step} of stage {run.stage}: loss or gradient not finite, step not applied; going on from {last.name} at {.5**run.retries:g} of the learning rate")
+    run.load(last)
+    run.retries = max(retries, run.retries)
+    print(f"step {step} of stage {stage}: loss or gradient not finite, step not applied; going on from {last.name} "
+          f"at {.5**run.retries:g} of the learning rate until the next checkpoint")
