@@ -15,7 +15,7 @@ METRICS = dict(
     moving_mnist=("probe.s_hat.digit", "probe.d_sample.motion.chance", "path.swap.error", "path.still.error", "digit.reconstruction", "digit.chance"),
     objectives=("objective.eq4.stage2_seconds", "objective.multistep.rollout.window.angle_error", "objective.pseudo.rollout.still.angle_error.seed1", "objective.eq4_clips.stage2_clips",
                 "objective.unshared.rollout.lstm.angle_error.std", "objective.other.stage2_steps", "objective.context.rollout.clips", "objective.eq4_bf16.stage2_seconds"))
-MORE = dict(moving_mnist=dict(n_clips=1500), objectives=dict(seeds="0,1", equal_time_steps=3, n_clips=14))
+MORE = dict(moving_mnist=dict(n_images=750), objectives=dict(seeds="0,1", equal_time_steps=3, n_clips=14))
 
 
 @pytest.mark.parametrize("name", PICTURES)
@@ -26,8 +26,9 @@ def test_notebook_reruns(name, tmp_path):
     run()
     for picture in PICTURES[name]: assert (out / picture).stat().st_size > 1000, picture
     report = json.loads((out / "metrics.json").read_text())
-    assert {"dataset", "preset", "seeds" if name == "objectives" else "seed", "split", "train_clips", "test_clips", "versions", "device", "train_seconds"} <= report["run"].keys()
+    assert {"dataset", "preset", "seeds" if name == "objectives" else "seed", "split", "held_out", "train_clips", "held_out_clips", "versions", "device", "train_seconds"} <= report["run"].keys()
     assert set(METRICS[name]) <= report["metrics"].keys()
+    if name == "moving_mnist": assert "MNIST's train file of " in report["run"]["source"] and "MNIST's train file of " in (tmp_path / "executed.ipynb").read_text()
     if name != "pendulum": return                           # once is enough where probing takes a minute
     trained = (tmp_path / "run" / "final" / "weights.safetensors").stat().st_mtime_ns
     run()                                                   # a finished run is loaded, and gives the same figures
@@ -52,7 +53,7 @@ def test_an_unknown_preset_is_named(tmp_path):
 
 @pytest.mark.parametrize("labelled", [True, False])
 def test_your_videos_needs_no_line_of_code(labelled, tmp_path):
-    clips, data = tmp_path / "my clips", Pendulum("test", 28)
+    clips, data = tmp_path / "my clips", Pendulum("validation", 28)
     for i in range(len(data)):
         colour, speed = (data.classes[k][v[i]] for k, v in data.factors.items())
         file = clips / (f"{colour}/{speed}/{i}.mp4" if labelled else f"clip {i}.mp4")
@@ -63,7 +64,7 @@ def test_your_videos_needs_no_line_of_code(labelled, tmp_path):
                                parameters=dict(folder=str(clips), preset="smoke", run_folder=str(tmp_path / "run"), out=str(tmp_path / "out")))
     for picture in ("clips.png", "reconstruction.png", "swap.png", "swap.gif", "go_on.png", "go_on.gif"): assert (tmp_path / "out" / picture).stat().st_size > 1000, picture
     report = json.loads((tmp_path / "out" / "metrics.json").read_text())
-    assert report["run"]["train_clips"] + report["run"]["test_clips"] == 28 and report["run"]["test_clips"] == 4
+    assert [report["run"][k] for k in ("train_clips", "held_out_clips", "held_out")] == [20, 4, "validation"]         # and 4 for test
     assert ("probe.s_hat.identity.chance" in report["metrics"]) == labelled and "reconstruction.mse.mean_image" in report["metrics"]
     said = "".join("".join(o.get("text", "")) for c in json.loads((tmp_path / "executed.ipynb").read_text())["cells"] for o in c.get("outputs", []))
     assert "broken.mp4" in said

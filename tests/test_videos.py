@@ -24,7 +24,7 @@ T = 16
 
 
 @pytest.fixture(scope="module")
-def clip(): return (Pendulum("test", 7)[0] * 255).round().byte().permute(0, 2, 3, 1).numpy()
+def clip(): return (Pendulum("validation", 7)[0] * 255).round().byte().permute(0, 2, 3, 1).numpy()
 
 
 def write_video(file, x, options):

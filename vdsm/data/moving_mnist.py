@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['DIGIT', 'MNIST_SOURCE', 'MNIST_HASHES', 'ROOM', 'DIGIT_SPEEDS', 'QUADRANTS', 'read_idx', 'mnist_folder',
-           'read_digits', 'bounce', 'draw_digits', 'MovingMNIST']
+           'read_digits', 'bounce', 'draw_digits', 'split_digits', 'check_counts', 'MovingMNIST']
 
 # %% ../../nbs/data/03_moving_mnist.ipynb #cell03
-import gzip, math, numpy as np, torch, torch.nn.functional as F, zlib
+import gzip, hashlib, math, numpy as np, torch, torch.nn.functional as F, zlib
 from pathlib import Path
 from torch import Tensor
 from .sequences import Sequences, FRAME, check_split, data_folder
@@ -47,10 +47,9 @@ def mnist_folder(
 
 def read_digits(
     root: Path, # folder of the files
-    split: str, # 'train' or 'test'
+    part: str, # 'train' or 't10k'
 ) -> tuple[Tensor, Tensor]: # images [N,28,28], bytes, and what they show [N]
-    "Images and labels of a split; `FileNotFoundError` or `ValueError` that names the file."
-    part = dict(train='train', test='t10k')[split]
+    "Images and labels of one of MNIST's two parts; `FileNotFoundError` or `ValueError` that names the file."
     images, labels = (next((f for f in (root/f'{part}-{name}', root/f'{part}-{name}.gz') if f.exists()), root/f'{part}-{name}.gz') for name in ('images-idx3-ubyte', 'labels-idx1-ubyte'))
     x, y = read_idx(images), read_idx(labels)
     if x.shape[1:] != (DIGIT, DIGIT): raise ValueError(f"{images} holds {' x '.join(map(str, x.shape))} bytes and not images of {DIGIT} x {DIGIT}.")
@@ -87,24 +86,48 @@ def draw_digits(
     canvas = x.new_zeros(*corner.shape[:-1], side*side).scatter_(-1, where.flatten(-2), x.expand(*corner.shape[:-1], -1, -1).flatten(-2))
     return canvas.unflatten(-1, (side, side))[..., :FRAME, :FRAME]
 
+# %% ../../nbs/data/03_moving_mnist.ipynb #split-digits
+def split_digits(
+    root: Path, # folder of the files
+    split: str, # 'train', 'validation' or 'test'
+) -> tuple[Tensor, Tensor, Tensor, str]: # images and labels of a file, which of them the split may show, and which file it is
+    "Images that a split may show: of the training file one in ten is for validation, whatever the seed of a data set."
+    part = 't10k' if split == 'test' else 'train'
+    images, shows = read_digits(root, part)
+    digest = hashlib.sha256(images.numpy()).hexdigest()[:8]
+    source = f"MNIST's {part} file of {len(images):,} images (sha256 of their bytes {digest}...)"
+    if part == 't10k': return images, shows, torch.arange(len(images)), source
+    order, n = torch.randperm(len(images), generator=torch.Generator().manual_seed(0)), round(len(images)/10)
+    return images, shows, order[:n] if split == 'validation' else order[n:], source
+
+def check_counts(split: str, n_images: int, clips_per_image: int, there: int, source: str):
+    "A `ValueError` for numbers of images and clips that a file does not have."
+    if min(n_images, clips_per_image) < 1: raise ValueError(f"n_images={n_images}, clips_per_image={clips_per_image}: give 1 or more of each.")
+    if n_images > there:
+        raise ValueError(f"{source} has {there:,} images for {split} and n_images is {n_images:,}; ask for {there:,} or fewer, or use a larger file.")
+
 # %% ../../nbs/data/03_moving_mnist.ipynb #cell17
 class MovingMNIST(Sequences):
-    "Digits on bouncing paths: factors `digit` (10), `speed` (2), `direction` (4) and `motion` (their product, 8), with `_2` of a second digit."
+    "Digits on bouncing paths: factors `digit` (10), `speed` (2), `direction` (4) and `motion` (their product, 8), with `_2` of a second digit; held out by identity, the image."
+    held_out_by = 'identity'
     def __init__(self,
-        split: str='train', # 'train' or 'test'
-        n_clips: int|None=None, # clips; default 49,500 of 60,000 training images, 5,500 of 10,000 test images, or their share
+        split: str='train', # 'train', 'validation' or 'test'
+        n_images: int|None=None, # individuals; default 9,000 to train on, 1,000 for validation, 5,500 for test
+        clips_per_image: int|None=None, # clips of each; default 2, for test 1
         n_frames: int=16, # frames a clip
         n_digits: int=1, # digits in a clip, 1 or 2
         root: Path|None=None, # folder of the files, see `mnist_folder`
         seed: int=0, # of images and paths
     ):
         if n_digits not in (1, 2): raise ValueError(f"n_digits={n_digits}: choose 1 or 2.")
-        self.images, shows = read_digits(mnist_folder(root), check_split(split))
-        n = n_clips or max(1, round(len(self.images)*(.825 if split == 'train' else .55)))
-        rng = torch.Generator().manual_seed(2*seed + (split == 'test'))
+        self.images, shows, images_of_split, self.source = split_digits(mnist_folder(root), check_split(split))
+        default = dict(train=(9000, 2), validation=(1000, 2), test=(5500, 1))[split]
+        k, times = (d if v is None else v for v, d in zip((n_images, clips_per_image), default))
+        check_counts(split, k, times, len(images_of_split), self.source)
+        rng, n = torch.Generator().manual_seed(2*seed + dict(train=0, test=1, validation=2**32)[split]), k*times
         rand = lambda low, high: low + (high - low)*torch.rand(n, n_digits, generator=rng)
-        rounds = -(-n//len(self.images))
-        self.which = torch.stack([torch.cat([torch.randperm(len(self.images), generator=rng) for _ in range(rounds)])[:n] for _ in range(n_digits)], 1)
+        drawn = [images_of_split[torch.randperm(len(images_of_split), generator=rng)[:k]] for _ in range(n_digits)]
+        self.which = torch.stack(drawn, 1).repeat(times, 1)                                    # image of each digit of each clip
         speed, direction = (torch.randint(k, (n, n_digits), generator=rng) for k in (len(DIGIT_SPEEDS), len(QUADRANTS)))
         low, high = torch.tensor(list(DIGIT_SPEEDS.values()))[speed].unbind(-1)
         pace, angle = rand(low, high), math.pi/2*direction + math.pi/4 + math.pi/6*rand(-1., 1.)

@@ -10,7 +10,7 @@ __all__ = ['EXPRESSIONS', 'ALSO', 'RELEASED', 'mug_folder', 'load_array', 'seque
 import numpy as np, os
 from pathlib import Path
 from typing import Iterator
-from .sequences import home
+from .sequences import SPLITS, home
 from .video_folder import Segments, Videos, cached, folder_videos, path_fields, printable
 
 # %% ../../nbs/data/05_mug.ipynb #folder
@@ -66,9 +66,9 @@ def released_videos(
 
 # %% ../../nbs/data/05_mug.ipynb #mug
 class MUG(Segments):
-    "MUG: factors `identity` and `action`; every second frame, 16 of them, 15 % held out."
+    "MUG: factors `identity` and `action`; every second frame, 16 of them, 15 % held out for test, 15 % of the rest for validation."
     def __init__(self,
-        split: str='train', # 'train': random segments; 'test': the centre of the clips held out
+        split: str='train', # 'train': random segments; 'validation', 'test': the centre of the clips held out
         root: Path|None=None, # folder of the released arrays or of subjects, see `mug_folder`
         split_by: str='clip', # what is held out: 'clip' or 'individual'
         trusted: bool=False, # whether the released arrays, which are pickles, may be read

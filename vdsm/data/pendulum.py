@@ -58,9 +58,10 @@ def read_angle(
 
 # %% ../../nbs/data/01_pendulum.ipynb #cell14
 class Pendulum(Sequences):
-    "Swinging pendula: factors `colour` (7) and `speed` (2); the individual is the colour."
+    "Swinging pendula: factors `colour` (7) and `speed` (2); the individual is the colour; held out by clip."
+    held_out_by, stream = 'clip', dict(train=0, test=1, validation=2) # of random numbers, one a split
     def __init__(self,
-        split: str='train', # 'train' or 'test': different amplitudes and phases
+        split: str='train', # 'train', 'validation' or 'test': different amplitudes and phases
         n_clips: int=2000, # clips
         n_frames: int=16, # frames a clip
         seed: int=0, # of amplitudes and phases
@@ -68,7 +69,7 @@ class Pendulum(Sequences):
         i = torch.arange(n_clips)
         factors = dict(colour=i % len(COLOURS), speed=i//len(COLOURS) % len(SPEEDS))
         super().__init__('pendulum', split, n_frames, factors, dict(colour=tuple(COLOURS), speed=tuple(SPEEDS)), factors['colour'])
-        rng = np.random.default_rng([seed, split == 'test'])
+        rng = np.random.default_rng([seed, self.stream[split]])
         self.amplitude, self.phase = rng.uniform(*AMPLITUDE, n_clips), rng.uniform(0, 1, n_clips)
         self.omega = np.array(list(SPEEDS.values()))[factors['speed'].numpy()]
         self.rgb = torch.tensor(list(COLOURS.values()))[factors['colour']]

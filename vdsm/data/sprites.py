@@ -11,7 +11,7 @@ import numpy as np, torch
 from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
-from .sequences import Sequences, FRAME, data_folder
+from .sequences import Sequences, FRAME, check_split, data_folder
 
 # %% ../../nbs/data/02_sprites.ipynb #cell05
 SHEET = (832, 1344) # width and height of a sheet, in pixels
@@ -73,19 +73,20 @@ def read_sheet(
 
 # %% ../../nbs/data/02_sprites.ipynb #cell11
 class Sprites(Sequences):
-    "LPC sprites: factors `body`, `shirt`, `pants`, `hair`, `action` (3), `direction` (3) and `motion` (their product, 9); 10 % of the identities held out."
-    n_held_out, attribution = 112, ATTRIBUTION
+    "LPC sprites: factors `body`, `shirt`, `pants`, `hair`, `action` (3), `direction` (3) and `motion` (their product, 9); held out by identity, 112 of 1,120 for validation and as many for test."
+    n_held_out, attribution, held_out_by = 112, ATTRIBUTION, 'identity'
     def __init__(self,
-        split: str='train', # 'train': 1,008 identities; 'test': the other 112
+        split: str='train', # 'train': 896 identities; 'validation' and 'test': 112 others each
         root: Path|None=None, # folder of the sheets, see `sprite_sheets`
         seed: int=0, # chooses the identities that are held out
     ):
-        root = sprite_sheets(root)
+        root, held_out = sprite_sheets(root), dict(test=0, validation=self.n_held_out, train=2*self.n_held_out)
         self.layers = [torch.stack([read_sheet(root/k/f'{i}.png') for i in range(n)]) for k, n in LAYERS.items()]
         self.layers.append(read_sheet(root/'shoes'/'1.png')[None])
         sizes = list(LAYERS.values())
         order = torch.randperm(int(np.prod(sizes)), generator=torch.Generator().manual_seed(seed))
-        who = (order[:self.n_held_out] if split == 'test' else order[self.n_held_out:]).sort().values
+        first = held_out[check_split(split)]
+        who = order[first:None if split == 'train' else first + self.n_held_out].sort().values
         who, motion = who.repeat_interleave(9), torch.arange(9).repeat(len(who))
         body, pants, shirt, hair = torch.unravel_index(who, sizes)
         factors = dict(body=body, shirt=shirt, pants=pants, hair=hair, action=motion//3, direction=motion % 3, motion=motion)

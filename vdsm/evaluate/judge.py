@@ -114,7 +114,7 @@ def unfit(judge: Judge) -> dict[str, str]: # factor -> why
 def verdict(judge: Judge) -> str: # one line, and one for each factor on which it is unfit
     "What is to be known of a judge before its word is taken."
     a = judge.about
-    lines = [f"judge of {a['dataset']}, seed {a['seed']}: trained on {a['train']['clips']:,} real clips, right on {a['test_clips']:,} held out: " + ', '.join(f'{k} {v:.3f}' for k, v in a['accuracy'].items())]
+    lines = [f"judge of {a['dataset']}, seed {a['seed']}: trained on {a['train']['clips']:,} real clips, right on {a['held_out_clips']:,} clips of the {a['held_out']} split: " + ', '.join(f'{k} {v:.3f}' for k, v in a['accuracy'].items())]
     return '\n'.join(lines + [f'unfit for {k}: {w}.' for k, w in unfit(judge).items()])
 
 # %% ../../nbs/evaluate/01_judge.ipynb #cache
@@ -149,16 +149,18 @@ def get_judge(
     seed: int=0, # of weights and batches
     config: JudgeConfig=JudgeConfig(),
     folder: Path|None=None, # of judges, default data/judges
+    split: str='validation', # that its accuracy is measured on: the one whose clips it will judge
     **options, # of the data set's class
 ) -> Judge: # `about` says what it is and how often it is right
     "Train a judge on the training split, or load the one that was kept."
     data, path = open_dataset(dataset, 'train', **options), Path(folder or home()/'data'/'judges')/f'{dataset}-train-{seed}'
     train = fingerprint(data)
-    if path.exists():
-        try: return load_judge(path, config, train)
-        except ValueError as e: print(f'{e}: training anew.')
-    judge, test = fit_judge(data, config, seed), open_dataset(dataset, 'test', **options)
-    judge.about = dict(model=asdict(config), dataset=dataset, seed=seed, train=train, test_clips=min(1008, len(test)),
-                       accuracy=accuracies(judge, test), accuracy_in_training=accuracies(judge, data, 256))
-    save_checkpoint(path, judge, {k: v for k, v in judge.about.items() if k != 'model'})
+    try: judge = load_judge(path, config, train)
+    except ValueError as e:
+        if path.exists(): print(f'{e}: training anew.')
+        judge = fit_judge(data, config, seed)
+        judge.about = dict(model=asdict(config), dataset=dataset, seed=seed, train=train, accuracy_in_training=accuracies(judge, data, 256))
+        save_checkpoint(path, judge, {k: v for k, v in judge.about.items() if k != 'model'})
+    held_out = open_dataset(dataset, split, **options)
+    judge.about |= dict(held_out=split, held_out_clips=min(1008, len(held_out)), accuracy=accuracies(judge, held_out))
     return judge

@@ -70,7 +70,7 @@ def probe_all(
     test: Sequences, # and judged on these
     mlp: bool=False, # also the nonlinear probe
 ) -> dict[str, float]: # what `probe_codes` gives; probe.train_clips, probe.test_clips
-    "Linear probes, trained on the training split and judged on the test split."
+    "Linear probes, trained on the training split and judged on held-out clips."
     codes = (embed(vdsm, train), train.factors), (embed(vdsm, test), test.factors)
     return {'probe.train_clips': len(train), 'probe.test_clips': len(test)} | probe_codes(*codes, test.classes, mlp=mlp)
 

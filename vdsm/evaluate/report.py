@@ -17,12 +17,13 @@ from ..training.checkpoint import read_config
 def describe_run(
     folder: Path, # of a finished run
     preset: str, # its name
-    train: Sequences, test: Sequences, # what it was trained and judged on
+    train: Sequences, held_out: Sequences, # what it was trained and judged on
 ) -> dict: # plain values
-    "Data set, preset, seed, split, sample counts, versions, device and wall time of a run."
+    "Data set and the files it came from, preset, seed, splits by name and what they do not share, sample counts, versions, device and wall time of a run."
     config = read_config(Path(folder)/'final')
-    return dict(dataset=config['dataset'], preset=preset, seed=config['seed'], split=f'{train.split}/{test.split}',
-                train_clips=len(train), test_clips=len(test), train_individuals=len(train.clip_counts), test_individuals=len(test.clip_counts),
+    return dict(dataset=config['dataset'], preset=preset, seed=config['seed'], split=f'{train.split}/{held_out.split}', held_out=held_out.split,
+                train_clips=len(train), held_out_clips=len(held_out), train_individuals=len(train.clip_counts), held_out_individuals=len(held_out.clip_counts),
+                **{k: v for k, v in dict(held_out_by=held_out.held_out_by, source=train.source, held_out_source=held_out.source).items() if v},
                 frames=train.n_frames, steps=[config['preset'][f'stage{i}']['steps'] for i in (1, 2)], parameters=config['parameters'],
                 train_seconds=round(config['seconds'], 1), precision=config.get('precision', '32-true'),
                 device=f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads" + (f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ''),
@@ -55,6 +56,7 @@ def read_metrics(
     except (OSError, ValueError) as e: raise ValueError(f"{file} cannot be read or is cut short ({e}); run the notebook that wrote it again.") from None
     run, metrics = (report.get(k) if isinstance(report, dict) else None for k in ('run', 'metrics'))
     if not isinstance(run, dict) or not isinstance(metrics, dict): raise ValueError(f"{file} has no objects `run` and `metrics`; run the notebook that wrote it again.")
+    if 'held_out_clips' not in run and 'test_clips' in run: run |= dict(held_out='test', held_out_clips=run['test_clips']) # older than validation splits
     absent = [k for k in ('dataset', 'preset') if k not in run] + ([] if 'seed' in run or isinstance(run.get('seeds'), list) else ['seed'])
     odd = [k for k, v in metrics.items() if isinstance(v, bool) or not isinstance(v, (int, float)) or not math.isfinite(v)]
     if absent or odd: raise ValueError(f"{file} is damaged: " + '; '.join((['no ' + ', '.join(absent)] if absent else []) + ([f'{odd[0]} is no finite number'] if odd else [])) + ". Run the notebook that wrote it again.")
@@ -71,7 +73,7 @@ def by_seed(
     return out
 
 # %% ../../nbs/evaluate/04_report.ipynb #group
-KIND = ('dataset', 'split', 'train_clips', 'test_clips', 'n_clips', 'frames') # what must agree within a table
+KIND = ('dataset', 'split', 'train_clips', 'held_out_clips', 'n_clips', 'frames') # what must agree within a table
 
 def side_by_side(
     files: list[Path], # metrics.json
@@ -101,7 +103,7 @@ def report_tables(
         presets, metrics = (list(dict.fromkeys(key[i] for key in mine)) for i in (1, 0))
         cell = lambda r: '' if r is None else number(r['mean']) + (f" ± {number(r['std'])}" if r['std'] is not None else '') + f" ({r['n']})"
         of = dict(zip(KIND, kind))
-        said = dict(split='{}', train_clips='{:,} training clips', test_clips='{:,} held-out clips', n_clips='measured on {:,}', frames='{} frames each')
+        said = dict(split='{}', train_clips='{:,} training clips', held_out_clips='{:,} held-out clips', n_clips='measured on {:,}', frames='{} frames each')
         title = ', '.join([of['dataset'], *(text.format(of[k]) for k, text in said.items() if of[k] is not None)])
         tables.append((title, ['metric', *presets], [[m, *(cell(mine.get((m, p))) for p in presets)] for m in metrics]))
     return tables

@@ -46,6 +46,7 @@ def rollout_metrics(
     for way in ('window', 'lstm', 'transition'):
         measure(way, *angle_errors(go_on(vdsm, x, last - seen, way), truth[:, seen:], rgb), 0)
     measure('still', (truth[:, seen - 1:seen] - truth[:, seen:]).abs(), None, 0)
+    measure('hanging', truth[:, seen:].abs(), None, 0)
     codes = infer(vdsm, x)
     z = roll_out(vdsm, codes.z.mean[:, 0], codes.d.mean, seen - 1)
     for way, poses in (('from_first', z), ('posterior', codes.z.mean[:, 1:])):

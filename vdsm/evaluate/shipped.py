@@ -49,7 +49,7 @@ def ship(
     run: Path, # folder of a finished run
     name: str, # of the checkpoint, and of the folder in figures/ that holds the run's metrics.json
     metrics: Path|None=None, # where that is; default figures/<name>/metrics.json
-    n_clips: int=48, # held-out clips to measure half precision on
+    n_clips: int=48, # clips of the validation split to measure half precision on
     folder: Path|None=None, # to write; default vdsm/pretrained/<name>
     limit: float=10., # largest size, MB
 ) -> VDSM: # as it was shipped
@@ -60,7 +60,7 @@ def ship(
     here = dict(dataset=config['dataset'], seed=config['seed'], parameters=config['parameters'], steps=[config['preset'][f'stage{i}']['steps'] for i in (1, 2)])
     differ = [f"{k} is {report['run'][k]} there and {v} here" for k, v in here.items() if report['run'][k] != v]
     if differ: raise ValueError(f"{file} was measured on another run than {run}: {'; '.join(differ)}. Run the papermill notebook on this one.")
-    vdsm, data = load_checkpoint(Path(run)/'final'), open_dataset(config['dataset'], 'test')
+    vdsm, data = load_checkpoint(Path(run)/'final'), open_dataset(config['dataset'], 'validation')
     parts, change = halvable(vdsm, data.clips(torch.linspace(0, len(data) - 1, n_clips).long()))
     vdsm.about = dict(name=name, dataset=config['dataset'], preset=report['run']['preset'], seed=config['seed'], half=parts, half_difference=change, half_clips=n_clips, attribution=data.attribution, **report)
     size = (4*weights(vdsm) - 2*sum(weights(vdsm.get_submodule(part)) for part in parts))*1e-6

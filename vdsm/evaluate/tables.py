@@ -13,7 +13,7 @@ from ..data.sequences import Sequences
 from .report import describe_run
 from ..model.vdsm import VDSM
 from ..training.presets import get_preset
-from ..training.runs import open_run
+from ..training.runs import check_held_out, open_run
 
 # %% ../../nbs/evaluate/10_tables.ipynb #seeds
 def parse_seeds(text: str) -> list[int]: # in their order
@@ -36,27 +36,29 @@ def over_seeds(
     return out
 
 # %% ../../nbs/evaluate/10_tables.ipynb #runs
-def check_runs(dataset: str, preset: str, seeds: str, n_clips: int):
+def check_runs(dataset: str, preset: str, seeds: str, n_clips: int, split: str='validation'):
     "A `ValueError` for what would fail later: call it before a judge learns."
-    get_preset(dataset, preset); parse_seeds(seeds)
+    get_preset(dataset, preset); parse_seeds(seeds); check_held_out(split)
     if n_clips < 2: raise ValueError(f"n_clips={n_clips}: measure on 2 clips or more.")
 
 def measure_runs(
     dataset: str, preset: str, seeds: str, # which runs; seeds as '0,1,2'
     measure: Callable[[VDSM, Sequences, Sequences, int], dict[str, float]], # model, training split, held-out split and seed to names and numbers
     n_clips: int, # held-out clips that it measures on; the record says how many there were of so many
+    split: str='validation', # that is held out: 'validation', or 'test' for a final table
     **about, # what else belongs into the record
 ) -> tuple[dict, dict[str, float]]: # `run` and `metrics` for `write_metrics`
     "Measure the runs of some seeds."
-    check_runs(dataset, preset, seeds, n_clips)
+    check_runs(dataset, preset, seeds, n_clips, split)
     measured, runs, seconds = {}, [], 0.
     for seed in parse_seeds(seeds):
-        of = open_run(dataset, preset, seed)
+        of = open_run(dataset, preset, seed, split=split)
+        if not runs: print(of.training, of.held_out, sep='\n')
         start = time.time()
-        measured[seed] = measure(of.vdsm, of.training, of.test, seed); seconds += time.time() - start
-        runs.append(describe_run(of.folder, preset, of.training, of.test))
+        measured[seed] = measure(of.vdsm, of.training, of.held_out, seed); seconds += time.time() - start
+        runs.append(describe_run(of.folder, preset, of.training, of.held_out))
     run = {k: v for k, v in runs[0].items() if k not in ('seed', 'train_seconds')}
-    return run | dict(seeds=list(measured), train_seconds=[r['train_seconds'] for r in runs], measure_seconds=round(seconds, 1), n_clips=min(n_clips, len(of.test)), **about), over_seeds(measured)
+    return run | dict(seeds=list(measured), train_seconds=[r['train_seconds'] for r in runs], measure_seconds=round(seconds, 1), n_clips=min(n_clips, len(of.held_out)), **about), over_seeds(measured)
 
 # %% ../../nbs/evaluate/10_tables.ipynb #cells
 def cell(

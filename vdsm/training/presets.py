@@ -163,7 +163,7 @@ PRESETS['sprites']['small'] = replace(                                          
 # %% ../../nbs/training/02_presets.ipynb #cell09
 def open_dataset(
     name: str, # of `DATASETS`
-    split: str='train', # or 'test'
+    split: str='train', # 'train', 'validation' or 'test'
     **options, # of the data set's class
 ) -> Sequences:
     "A data set by name; `ValueError` that lists the names otherwise."
