@@ -18,7 +18,7 @@ def lab(tmp_path_factory):
     "A JupyterLab of its own on a copy of explore.ipynb; its address, its log and its folder."
     if not CHROMIUM: pytest.fail("no Chromium: install one (Debian: apt-get install chromium)", pytrace=False)
     root = tmp_path_factory.mktemp("lab")
-    for file in ("nbs/explore.ipynb", "figures/explorer/explorer.png"):
+    for file in ("nbs/explore.ipynb", "figures/evidence/explorer/explorer.png"):
         (root / "work" / file).parent.mkdir(parents=True)
         shutil.copy(ROOT / file, root / "work" / file)
     quiet = root / "SETTINGS" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
@@ -176,7 +176,7 @@ def test_tables_and_length(paused):
 
 
 def test_screenshot(paused):
-    "Run alone (-k screenshot) with VDSM_SCREENSHOT=figures/explorer/explorer.png it writes the picture that the README shows."
+    "Run alone (-k screenshot) with VDSM_SCREENSHOT=figures/evidence/explorer/explorer.png it writes the picture that the README shows."
     page, file = paused, os.environ.get("VDSM_SCREENSHOT")
     page.get_by_role("tab", name="Swap matrix").click()
     page.wait_for_function("document.querySelector('.vdsm-readout').textContent.includes('colour')", timeout=60000)
