@@ -13,7 +13,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from pathlib import Path
 from tqdm import tqdm
 from .notebook import NotebookRun, clone_root, kernel_environment
-from .reproduce import as_typed, watch
+from .reproduce import watch
 from ..training.progress import Line
 
 # %% ../../nbs/commands/02_figures.ipynb #which-code
@@ -112,9 +112,9 @@ def work(
         running[:] = [j.run for j in jobs if j.state == 'running']
         return bool(running) or not stopped and not all(j.over for j in jobs)
     def state():
-        left, now = (sum(j.state == s for j in jobs) for s in ('waiting', 'running'))
+        left, now, same = (sum(j.state == s for j in jobs) for s in ('waiting', 'running', 'unchanged'))
         each = '; '.join(f'{j.name.removeprefix("figures/")} {tqdm.format_interval(j.run.seconds)} {j.run.state}' for j in jobs if j.state == 'running')
-        return f'{len(jobs) - left - now} of {len(jobs)} done, {left} left; {each}'
+        return f'{len(jobs) - left - now - same} of {len(jobs) - same} done, {left} left; {each}'
     return watch(line, running, going, state)
 
 # %% ../../nbs/commands/02_figures.ipynb #plan-code
@@ -171,8 +171,7 @@ def figures(
     report = [figure_job(root, 'report', '', {}, package_code(root), [])] if (root/'nbs'/'figures'/'report.ipynb').exists() else []
     line = Line(file or sys.stdout)
     if not (work(before + made, jobs or cores(), line) and work(report, 1, line)):
-        again = dict(figure_datasets=' '.join(datasets)) if 'MAKELEVEL' in os.environ else dict(datasets=','.join(datasets))
-        line.say(f"Stopped; `{as_typed('figures', **again, preset=preset, seed=seed)}` goes on with what is left.")
+        line.say('Stopped; the same command goes on with what is left.')
         return 130
     missing = [j.name for j in made + report if j.state == 'failed']
     line.say(f"not made: {' '.join(missing)}" if missing else f'{len(made + report)} figures are made')

@@ -15,7 +15,7 @@ from ..training.progress import Line
 # %% ../../nbs/commands/01_reproduce.ipynb #typed-code
 def as_typed(
     command: str, # reproduce or figures
-    dataset: str='', # of reproduce
+    dataset: str='',
     **options, # those that are empty are left out
 ) -> str:
     "A command as its user types it."
@@ -83,7 +83,7 @@ def key_figures(
     factors = [found[1] for k in metrics if (found := every.fullmatch(k))]
     told = FACTORS.get(report['run'].get('dataset'), (factors, factors))
     rows = [(f'{f} from {name}', f'probe.{code}.{f}', 'chance', f'probe.{code}.{f}.chance', '{:.1%}')
-            for (name, code), of in zip((('s', 's_hat'), ('d', 'd_sample')), told) for f in of]
+            for (name, code), of in zip((('s', 's_hat'), ('a sample of d', 'd_sample')), told) for f in of]
     return [(what, form.format(metrics[k]), f'{beside} {form.format(metrics[other])}')
             for what, k, beside, other, form in rows + MEASURES if k in metrics and other in metrics]
 
