@@ -5,7 +5,7 @@
 # make notebooks   what the notebooks say, written out: modules, README, clean metadata
 # make evidence    NAMES="pendulum table1_pendulum": keep what these runs measured, for README
 #
-# Without make: `python -m vdsm reproduce`, `python -m vdsm figures`, `python tests/run.py` (see README).
+# Without make: `python -m vdsm reproduce`, `python -m vdsm figures`, `python -m pytest tests` (see README).
 DATASET ?= pendulum
 PRESET ?=
 FOLDER ?=
@@ -30,7 +30,7 @@ figures: .venv/ready
 	@python -m vdsm figures $(FIGURES) --datasets "$(FIGURE_DATASETS)" --jobs $(JOBS) $(CHOSEN)
 
 test: .venv/ready
-	@python tests/run.py
+	pytest -q -n 2 --dist loadgroup --no-loadscope-reorder tests
 
 lab: .venv/ready
 	jupyter lab nbs
