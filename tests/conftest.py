@@ -1,4 +1,5 @@
-"""What a test needs and this machine lacks (Chromium, a data set) is said in one line at the end, and fails nothing but in CI."""
+"""What a test needs and this machine lacks (Chromium, a data set) is said in one line at the end.
+It fails in CI only."""
 import os, re, shutil, sys
 from pathlib import Path
 import pytest
@@ -6,10 +7,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 os.environ.setdefault("OMP_NUM_THREADS", "1")               # tests run side by side
 
-CHROMIUM = next((p for name in ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge") if (p := shutil.which(name))), None)
+BROWSERS = "chromium", "chromium-browser", "google-chrome", "chrome", "msedge"
+CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 NO_CHROMIUM = "no Chromium: install it (Debian: apt-get install chromium; elsewhere Chrome will do)"
-NO_DATA = re.compile(r"[^:\n]*\bset VDSM_DATA to the folder that holds\b.*")   # as `data_folder` says it
-MISSING = pytest.StashKey[str]()
+NO_DATA = re.compile(r".*\bset VDSM_DATA to the folder that holds\b.*")   # `data_folder` says it
 
 
 class Missing(Exception):
@@ -26,9 +27,9 @@ def chromium():
 def missing(error: BaseException) -> str | None:
     "What a test that failed would have needed, if that is all that is wrong."
     if isinstance(error, Missing): return str(error)
-    if isinstance(error, FileNotFoundError) or "FileNotFoundError" in (getattr(error, "ename", ""), str(error).split(":")[0]):
-        said = NO_DATA.search(getattr(error, "evalue", str(error)))
-        return said and said[0].strip()
+    name = getattr(error, "ename", type(error).__name__)             # papermill says a notebook's
+    said = NO_DATA.search(getattr(error, "evalue", str(error)))
+    return said[0].strip() if said and name == "FileNotFoundError" else None
 
 
 @pytest.hookimpl(wrapper=True)
@@ -44,11 +45,13 @@ def pytest_terminal_summary(terminalreporter):
     for report in terminalreporter.stats.get("skipped", []):
         what = report.longrepr[2]
         if what.startswith("Missing: "): counts[what[9:]] = counts.get(what[9:], 0) + 1
-    for what, n in counts.items(): terminalreporter.write_line(f"{n} test{'s' * (n > 1)} not run: {what}", yellow=True)
+    for what, n in counts.items():
+        terminalreporter.write_line(f"{n} test{'s' * (n > 1)} not run: {what}", yellow=True)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     "With xdist: the tests of a file share a process and its fixtures; notebooks share nothing."
     for item in items:
-        if item.path.name != "test_notebooks.py": item.add_marker(pytest.mark.xdist_group(item.path.name))
+        if item.path.name != "test_notebooks.py":
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
