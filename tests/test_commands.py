@@ -260,7 +260,7 @@ def test_one_that_fails_stops_no_other_and_is_named(project):
     assert {"figures/first_toy is running", "figures/broken_toy is running"} <= set(said)
     assert said[2].startswith("0 of 3 done, 1 left; ")
     assert "toy" in json.dumps(nbformat.read(project.at / "figures/first_toy/first.ipynb", 4))
-    notebook(project.at / "nbs/figures/broken.ipynb", "print(dataset)")   # repaired: only it is left
+    notebook(project.at / "nbs/figures/broken.ipynb", "print(dataset)")     # repaired
     code, said = project()
     assert code == 0 and made(said) == ["broken_toy"]
     code, said = project()

@@ -10,7 +10,7 @@ __all__ = ['OF_ALL', 'JUDGED', 'OF_ONE', 'KERNEL', 'all_figures', 'code_of', 'pa
 import hashlib, json, os, papermill, sys
 from dataclasses import dataclass, field
 from fastcore.basics import patch
-from nbformat.v4 import new_code_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from pathlib import Path
 from tqdm import tqdm
 from .notebook import NotebookRun, clone_root, kernel_environment
@@ -140,7 +140,8 @@ KERNEL = dict(kernelspec=dict(name='python3', display_name='python3', language='
 
 def training(name: str, code: str, made: Path) -> Job: # with a notebook of one cell
     "A run or a judge, made once and for all."
-    notebook = new_notebook(cells=[new_code_cell(code)], metadata=KERNEL)
+    cells = [new_markdown_cell('## preparing'), new_code_cell(code)]
+    notebook = new_notebook(cells=cells, metadata=KERNEL)
     return Job(name, notebook, made.parent.parent, made)
 
 def run_job(root: Path, dataset: str, preset: str, seed: int) -> Job:
