@@ -176,7 +176,7 @@ def figure_job(
         return code_of(notebook), package, parameters, contents
     return Job(f'figures/{out}', notebook, folder, folder/'done', parts, parameters, needs)
 
-# %% ../../nbs/commands/02_figures.ipynb #plan
+# %% ../../nbs/commands/02_figures.ipynb #plan-jobs
 def plan(
     figures: list[tuple[str, str]], # from `all_figures`
     preset: str='', # '': quick

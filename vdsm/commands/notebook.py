@@ -59,12 +59,6 @@ class NotebookRun:
         return self.note or self.section
 
 # %% ../../nbs/commands/00_notebook.ipynb #execute
-@patch
-def start(self: NotebookRun) -> NotebookRun: # itself
-    "Run in a thread: `running`, then `error` says what went wrong (None: nothing)."
-    self.thread.start()
-    return self
-
 ANSI = re.compile('\x1b' + r'\[[0-9;]*m')
 
 @patch
@@ -86,6 +80,12 @@ def execute(self: NotebookRun):
             self.stream.write(self.error)
 
 # %% ../../nbs/commands/00_notebook.ipynb #interrupt
+@patch
+def start(self: NotebookRun) -> NotebookRun: # itself
+    "Run in a thread: `running`, then `error` says what went wrong (None: nothing)."
+    self.thread.start()
+    return self
+
 @patch
 def interrupt(self: NotebookRun):
     "Stop the run: its training saves, its cell ends."

@@ -85,12 +85,13 @@ MEASURES = [ # what it is, its name, what it stands beside, that one's name, how
      'mean image', 'reconstruction.mse.mean_image', '{:.4f}')]
 CODES = (('s', 's_hat'), ('a sample of d', 'd_sample'))
 
+# %% ../../nbs/commands/01_reproduce.ipynb #key-figures
 def key_figures(
     report: dict, # of metrics.json
 ) -> list[tuple[str, str, str]]: # what, how much, beside what
     "The few figures that matter."
-    metrics, every = report['metrics'], re.compile(r'probe\.s_hat\.(\w+)\.chance')
-    factors = [found[1] for k in metrics if (found := every.fullmatch(k))]
+    metrics = report['metrics']
+    factors = [m[1] for k in metrics if (m := re.fullmatch(r'probe\.s_hat\.(\w+)\.chance', k))]
     told = FACTORS.get(report['run'].get('dataset'), (factors, factors))
     rows = [(f'{f} from {name}', k := f'probe.{code}.{f}', 'chance', f'{k}.chance', '{:.1%}')
             for (name, code), of in zip(CODES, told) for f in of]
@@ -141,9 +142,7 @@ def reproduce(
         again = as_typed('reproduce', dataset, preset=preset, seed=seed, folder=folder)
         line.say(f"Stopped; `{again}` goes on from what is saved.")
         return 130
-    if run.error:
-        where = os.path.relpath(run.unfinished)
-        line.say(f"{run.error}\nThe notebook stopped in {run.section!r}: {where}")
-        return 1
-    line.say(f'{dataset} is done in {took()}\n\n{summary(dataset, run.out)}')
-    return 0
+    where = f'The notebook stopped in {run.section!r}: {os.path.relpath(run.unfinished)}'
+    if run.error: line.say(f'{run.error}\n{where}')
+    else: line.say(f'{dataset} is done in {took()}\n\n{summary(dataset, run.out)}')
+    return int(run.error is not None)

@@ -38,7 +38,7 @@ def write_metrics(
     if odd: raise ValueError(f"metrics that are not finite numbers: {odd}; a measure that could not be taken is left out, not written.")
     file = Path(file); file.parent.mkdir(parents=True, exist_ok=True)
     tmp = file.with_suffix('.tmp')
-    tmp.write_text(json.dumps(dict(run=run, metrics=metrics), indent=1) + '\n'); tmp.rename(file)
+    tmp.write_text(json.dumps(dict(run=run, metrics=metrics), indent=1) + '\n'); tmp.replace(file)
     return file
 
 # %% ../../nbs/evaluate/04_report.ipynb #table

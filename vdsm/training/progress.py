@@ -8,6 +8,7 @@ __all__ = ['FORMAT', 'Line', 'kernel_shell', 'terminal', 'Progress']
 # %% ../../nbs/training/03_progress.ipynb #imports
 import os, sys, time, uuid
 from contextlib import suppress
+from fastcore.basics import patch
 from tqdm import tqdm
 
 # %% ../../nbs/training/03_progress.ipynb #progress
@@ -30,26 +31,37 @@ class Line:
         if not self.live: return self.write(self.text + '\n')
         text = self.text[:self.width() - 1]
         self.write('\r' + text.ljust(self.drawn)); self.drawn = len(text)
-    def say(self, text: str):
-        "Write a line that stays, above the one that changes."
-        self.erase(); self.write(text + '\n')
-    def erase(self):
-        "Take the line off the terminal."
-        if self.drawn: self.write('\r' + ' '*self.drawn + '\r'); self.drawn = 0
-    def close(self):
-        "Leave the last state, and go to the next line."
-        if self.text != self.shown: self.show()
-        if self.drawn: self.write('\n'); self.drawn = 0
-    def width(self) -> int: # columns
-        with suppress(OSError, ValueError):
-            return os.get_terminal_size(self.file.fileno()).columns or 80
-        return 80
-    def write(self, text: str):
-        if self.file is None: return
-        try: self.file.write(text); self.file.flush()
-        except (OSError, ValueError): self.file = None
 
-# %% ../../nbs/training/03_progress.ipynb #progress-class
+# %% ../../nbs/training/03_progress.ipynb #line-more
+@patch
+def say(self: Line, text: str):
+    "Write a line that stays, above the one that changes."
+    self.erase(); self.write(text + '\n')
+
+@patch
+def erase(self: Line):
+    "Take the line off the terminal."
+    if self.drawn: self.write('\r' + ' '*self.drawn + '\r'); self.drawn = 0
+
+@patch
+def close(self: Line):
+    "Leave the last state, and go to the next line."
+    if self.text != self.shown: self.show()
+    if self.drawn: self.write('\n'); self.drawn = 0
+
+@patch
+def width(self: Line) -> int: # columns
+    with suppress(OSError, ValueError):
+        return os.get_terminal_size(self.file.fileno()).columns or 80
+    return 80
+
+@patch
+def write(self: Line, text: str):
+    if self.file is None: return
+    try: self.file.write(text); self.file.flush()
+    except (OSError, ValueError): self.file = None
+
+# %% ../../nbs/training/03_progress.ipynb #terminal
 FORMAT = '{desc}: step {n_fmt} of {total_fmt}, {remaining} left{postfix}'
 
 def kernel_shell(): # IPython's shell, or None
@@ -64,6 +76,7 @@ def terminal(): # file, or None
     if start is None or 'JPY_SESSION_NAME' in os.environ: return None
     with suppress(OSError): return open(os.dup(start), 'w', encoding='utf-8', errors='replace')
 
+# %% ../../nbs/training/03_progress.ipynb #progress-core
 class Progress:
     "One line of progress."
     def __init__(self,
@@ -81,18 +94,25 @@ class Progress:
         "One more step."
         self.bar.set_postfix_str(note, refresh=False); self.bar.update()
         if time.monotonic() - self.shown >= .5 or self.bar.n >= self.bar.total: self.show()
-    def show(self):
-        "Show how things stand."
-        self.shown = time.monotonic(); self.line(str(self.bar)); self.display(str(self.bar))
-    def display(self, line: str):
-        "Show a line in the notebook; `progress`, for whoever runs it, is not saved."
-        if self.shell is None: return
-        about = dict(display_id=self.id, progress='' if self.bar.disable else line)
-        self.shell.display_pub.publish({'text/plain': line}, transient=about, update=self.displayed)
-        self.displayed = True
-    def close(self):
-        "Leave the last state."
-        if self.bar.disable: return
-        last = str(self.bar)
-        self.bar.close(); self.line.close(); self.nowhere.close()
-        if self.displayed: self.display(last)
+
+# %% ../../nbs/training/03_progress.ipynb #progress-more
+@patch
+def show(self: Progress):
+    "Show how things stand."
+    self.shown = time.monotonic(); self.line(str(self.bar)); self.display(str(self.bar))
+
+@patch
+def display(self: Progress, line: str):
+    "Show a line in the notebook; `progress`, for whoever runs it, is not saved."
+    if self.shell is None: return
+    about = dict(display_id=self.id, progress='' if self.bar.disable else line)
+    self.shell.display_pub.publish({'text/plain': line}, transient=about, update=self.displayed)
+    self.displayed = True
+
+@patch
+def close(self: Progress):
+    "Leave the last state."
+    if self.bar.disable: return
+    last = str(self.bar)
+    self.bar.close(); self.line.close(); self.nowhere.close()
+    if self.displayed: self.display(last)
