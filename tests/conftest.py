@@ -49,9 +49,7 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.write_line(f"{n} test{'s' * (n > 1)} not run: {what}", yellow=True)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
+def pytest_itemcollected(item):
     "With xdist: the tests of a file share a process and its fixtures; notebooks share nothing."
-    for item in items:
-        if item.path.name != "test_notebooks.py":
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
+    if item.path.name != "test_notebooks.py":
+        item.add_marker(pytest.mark.xdist_group(item.path.name))

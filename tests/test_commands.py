@@ -100,7 +100,7 @@ def test_a_terminal_shows_how_far_it_is_and_what_came_out(reproduced):
     assert re.search(rf"colour from s +{colour} +\(chance 14.3%\)", text)
     assert re.search(r"error of the angle, .* +\S+ rad +\(standing still 0.587 rad\)", text)
     assert "figures/pendulum_smoke/pendulum.ipynb" in text and "swap.gif" in text
-    for next in ("explore.ipynb", "vdsm reproduce sprites", "vdsm figures"): assert next in text
+    for hint in ("explore.ipynb", "vdsm reproduce sprites", "vdsm figures"): assert hint in text
     assert not WARNING.search(text), text
     assert all(s.startswith("pendulum, stage") for s in (out / "log.txt").read_text().splitlines())
 
@@ -108,7 +108,7 @@ def test_a_terminal_shows_how_far_it_is_and_what_came_out(reproduced):
 def test_the_notebook_keeps_the_last_state_only(reproduced):
     executed = nbformat.read(reproduced[0] / "figures" / "pendulum_smoke" / "pendulum.ipynb", 4)
     outputs = [o for c in executed.cells for o in c.get("outputs", [])]
-    texts = [o.data["text/plain"] for o in outputs if "data" in o]
+    texts = [o.get("data", {}).get("text/plain", "") for o in outputs]
     steps = [s.partition(",")[2].split(",")[0] for s in texts if "step " in s]
     assert steps == [" stage 1: step 6 of 6", " stage 2: step 6 of 6"]
 

@@ -79,13 +79,14 @@ def execute(self: NotebookRun):
             self.error = f'{type(e).__name__}: {e}'
             self.stream.write(self.error)
 
-# %% ../../nbs/commands/00_notebook.ipynb #interrupt
+# %% ../../nbs/commands/00_notebook.ipynb #start
 @patch
 def start(self: NotebookRun) -> NotebookRun: # itself
     "Run in a thread: `running`, then `error` says what went wrong (None: nothing)."
     self.thread.start()
     return self
 
+# %% ../../nbs/commands/00_notebook.ipynb #interrupts
 @patch
 def interrupt(self: NotebookRun):
     "Stop the run: its training saves, its cell ends."

@@ -30,7 +30,8 @@ class Line:
         self.time, self.shown = time.monotonic(), self.text
         if not self.live: return self.write(self.text + '\n')
         text = self.text[:self.width() - 1]
-        self.write('\r' + text.ljust(self.drawn)); self.drawn = len(text)
+        self.write('\r' + text.ljust(self.drawn))
+        self.drawn = len(text)
 
 # %% ../../nbs/training/03_progress.ipynb #line-more
 @patch
@@ -41,14 +42,17 @@ def say(self: Line, text: str):
 @patch
 def erase(self: Line):
     "Take the line off the terminal."
-    if self.drawn: self.write('\r' + ' '*self.drawn + '\r'); self.drawn = 0
+    if self.drawn: self.write('\r' + ' '*self.drawn + '\r')
+    self.drawn = 0
 
 @patch
 def close(self: Line):
     "Leave the last state, and go to the next line."
     if self.text != self.shown: self.show()
-    if self.drawn: self.write('\n'); self.drawn = 0
+    if self.drawn: self.write('\n')
+    self.drawn = 0
 
+# %% ../../nbs/training/03_progress.ipynb #line-write
 @patch
 def width(self: Line) -> int: # columns
     with suppress(OSError, ValueError):
