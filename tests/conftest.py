@@ -1,5 +1,55 @@
-import sys
+"""What a test needs and this machine lacks (Chromium, a data set) is said in one line at the end.
+It fails in CI only."""
+import os, re, shutil, sys
 from pathlib import Path
+import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+os.environ.setdefault("OMP_NUM_THREADS", "1")               # tests run side by side
 
+BROWSERS = "chromium", "chromium-browser", "google-chrome", "chrome", "msedge"
+CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
+NO_CHROMIUM = "no Chromium: install it (Debian: apt-get install chromium; elsewhere Chrome will do)"
+NO_DATA = re.compile(r".*\bset VDSM_DATA to the folder that holds\b.*")   # `data_folder` says it
+
+
+class Missing(Exception):
+    "This machine lacks something that a test needs."
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    "Where Chromium is."
+    if not CHROMIUM: raise Missing(NO_CHROMIUM)
+    return CHROMIUM
+
+
+def missing(error: BaseException) -> str | None:
+    "What a test that failed would have needed, if that is all that is wrong."
+    if isinstance(error, Missing): return str(error)
+    name = getattr(error, "ename", type(error).__name__)             # papermill says a notebook's
+    said = NO_DATA.search(getattr(error, "evalue", str(error)))
+    return said[0].strip() if said and name == "FileNotFoundError" else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.failed and not os.environ.get("CI") and (what := missing(call.excinfo.value)):
+        report.outcome, report.longrepr = "skipped", (str(item.path), 0, f"Missing: {what}")
+    return report
+
+
+def pytest_terminal_summary(terminalreporter):
+    counts = {}
+    for report in terminalreporter.stats.get("skipped", []):
+        what = report.longrepr[2]
+        if what.startswith("Missing: "): counts[what[9:]] = counts.get(what[9:], 0) + 1
+    for what, n in counts.items():
+        terminalreporter.write_line(f"{n} test{'s' * (n > 1)} not run: {what}", yellow=True)
+
+
+def pytest_itemcollected(item):
+    "With xdist: the tests of a file share a process and its fixtures; notebooks share nothing."
+    if item.path.name != "test_notebooks.py":
+        item.add_marker(pytest.mark.xdist_group(item.path.name))

@@ -1,5 +1,10 @@
-"""What the notebooks say, written out: the tables of nbs/index.ipynb from figures/*/metrics.json, README.md from nbs/index.ipynb, and in nbs/figures/ what the last run with the default parameters showed (a default that is empty is there to be given). `python tests/sync.py` writes all; test_sync.py compares."""
-import ast, base64, contextlib, io, os, re, shutil, tempfile
+"""What the notebooks say, written out: the tables of nbs/index.ipynb from
+figures/evidence/*/metrics.json, README.md from nbs/index.ipynb, and in nbs/figures/ what the last run
+with the default parameters showed (a default that is empty is there to be given).
+`python tests/sync.py` writes all; test_sync.py compares. `python tests/sync.py pendulum sprites` keeps
+what these runs measured as evidence: it copies figures/<name>/metrics.json, and the picture that README
+shows, to figures/evidence/<name>/."""
+import ast, base64, contextlib, io, os, re, shutil, sys, tempfile
 from pathlib import Path
 import nbformat, papermill, yaml
 from PIL import Image
@@ -98,7 +103,27 @@ def show_figures():
         file.write_text(nbformat.writes(notebook) + "\n")
 
 
+def keep_evidence(names: list[str]) -> list[Path]:
+    "Copy what runs measured to where it is committed, with the picture that README shows."
+    figures, kept = ROOT / "figures", []
+    for name in names:
+        if not (figures / name / "metrics.json").exists():
+            raise FileNotFoundError(f"no figures/{name}/metrics.json: run its notebook first, for "
+                                    "instance with `python -m vdsm reproduce`.")
+    for name in names:
+        for file in ("metrics.json", "swap.png"):
+            if not (figures / name / file).exists(): continue
+            (figures / "evidence" / name).mkdir(parents=True, exist_ok=True)
+            kept.append(figures / "evidence" / name / file)
+            shutil.copyfile(figures / name / file, kept[-1])
+    return kept
+
+
 if __name__ == "__main__":
+    if sys.argv[1:]:
+        try: print(*(f.relative_to(ROOT) for f in keep_evidence(sys.argv[1:])), sep="\n")
+        except FileNotFoundError as e: sys.exit(str(e))
+        sys.exit()
     fill_tables()
     show_figures()
     (ROOT / "README.md").write_text(readme())

@@ -3,7 +3,6 @@ import os, re, shutil, socket, subprocess, sys, time, urllib.request
 import pytest
 from sync import ROOT
 
-CHROMIUM = next((p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))), None)
 SAFE = dict(args=["--no-sandbox", "--disable-gpu"])
 
 
@@ -14,11 +13,10 @@ def free_port():
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory):
+def lab(tmp_path_factory, chromium):
     "A JupyterLab of its own on a copy of explore.ipynb; its address, its log and its folder."
-    if not CHROMIUM: pytest.fail("no Chromium: install one (Debian: apt-get install chromium)", pytrace=False)
     root = tmp_path_factory.mktemp("lab")
-    for file in ("nbs/explore.ipynb", "figures/explorer/explorer.png"):
+    for file in ("nbs/explore.ipynb", "figures/evidence/explorer/explorer.png"):
         (root / "work" / file).parent.mkdir(parents=True)
         shutil.copy(ROOT / file, root / "work" / file)
     quiet = root / "SETTINGS" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
@@ -40,11 +38,11 @@ def lab(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def page(lab):
+def page(lab, chromium):
     "The notebook with all cells run, and the explorer's first picture drawn."
     from playwright.sync_api import sync_playwright
     with sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=CHROMIUM, **SAFE)
+        browser = p.chromium.launch(executable_path=chromium, **SAFE)
         page = browser.new_page(viewport=dict(width=1400, height=1700))
         page.said = []
         page.on("console", lambda m: page.said.append(f"{m.text} {m.location['url']}") if m.type == "error" else None)
@@ -176,7 +174,7 @@ def test_tables_and_length(paused):
 
 
 def test_screenshot(paused):
-    "Run alone (-k screenshot) with VDSM_SCREENSHOT=figures/explorer/explorer.png it writes the picture that the README shows."
+    "Run alone (-k screenshot) with VDSM_SCREENSHOT=figures/evidence/explorer/explorer.png it writes the picture that the README shows."
     page, file = paused, os.environ.get("VDSM_SCREENSHOT")
     page.get_by_role("tab", name="Swap matrix").click()
     page.wait_for_function("document.querySelector('.vdsm-readout').textContent.includes('colour')", timeout=60000)

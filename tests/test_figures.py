@@ -1,5 +1,5 @@
 "The papermill notebooks, rerun in small; and the README's lines of Python."
-import json, subprocess
+import json
 import imageio.v3 as iio, papermill, pytest
 from sync import ROOT
 from vdsm.data.pendulum import Pendulum
@@ -68,17 +68,6 @@ def test_your_videos_needs_no_line_of_code(labelled, tmp_path):
     assert ("probe.s_hat.identity.chance" in report["metrics"]) == labelled and "reconstruction.mse.mean_image" in report["metrics"]
     said = "".join("".join(o.get("text", "")) for c in json.loads((tmp_path / "executed.ipynb").read_text())["cells"] for o in c.get("outputs", []))
     assert "broken.mp4" in said
-
-
-def test_another_preset_leaves_the_figures_of_quick_alone():
-    said = lambda *words: subprocess.run(["make", "-n", "reproduce", *words], cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    assert "figures/sprites_bf16/sprites.ipynb -p preset bf16 -p out figures/sprites_bf16 " in said("DATASET=sprites", "PRESET=bf16")
-    assert "figures/pendulum/pendulum.ipynb " in said() and "figures/pendulum/pendulum.ipynb " in said("PRESET=quick")
-
-
-def test_make_hands_the_folder_over_as_it_is_spelt(tmp_path):
-    said = subprocess.run(["make", "-n", "reproduce", "DATASET=your_videos", "FOLDER=my clips/2026"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    assert '-r folder "my clips/2026"' in said
 
 
 def test_a_folder_must_be_named(tmp_path):

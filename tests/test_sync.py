@@ -42,7 +42,7 @@ def test_links_of_the_readme_lead_somewhere():
 def test_readme_tables_are_the_measured_ones():
     found = tables(nbformat.read(INDEX, as_version=4))
     assert len(found) == 7
-    for cell, now in found: assert now == cell.outputs[0].data["text/markdown"], "figures/*/metrics.json changed; run `make notebooks`"
+    for cell, now in found: assert now == cell.outputs[0].data["text/markdown"], "figures/evidence/*/metrics.json changed; run `make notebooks`"
 
 
 def test_only_a_finished_run_of_these_cells_with_default_parameters_is_shown(tmp_path, monkeypatch):
@@ -59,6 +59,23 @@ def test_only_a_finished_run_of_these_cells_with_default_parameters_is_shown(tmp
     notebook = nbformat.read(file, as_version=4)
     notebook.cells[1].source, notebook.cells[1].outputs = "1 + 1", []
     nbformat.write(notebook, file); sync.show_figures(); assert shown() == []
+
+
+def test_evidence_is_kept_on_request_only(tmp_path, monkeypatch):
+    monkeypatch.setattr(sync, "ROOT", tmp_path)
+    run, kept = tmp_path / "figures" / "one", tmp_path / "figures" / "evidence" / "one"
+    run.mkdir(parents=True)
+    for name in ("metrics.json", "swap.png", "rollout.png", "one.ipynb"): (run / name).write_text(name)
+    with pytest.raises(FileNotFoundError, match="no figures/two/metrics.json: run its notebook first"): sync.keep_evidence(["one", "two"])
+    assert not kept.exists()
+    sync.keep_evidence(["one"])
+    assert sorted(f.name for f in kept.iterdir()) == ["metrics.json", "swap.png"] and (kept / "swap.png").read_text() == "swap.png"
+
+
+def test_what_runs_write_is_ignored_and_evidence_is_not():
+    ignored = lambda name: subprocess.run(["git", "check-ignore", "-q", f"figures/{name}"], cwd=ROOT).returncode == 0
+    assert ignored("pendulum/metrics.json") and ignored("pendulum/swap.png") and ignored("explored/mine.gif") and ignored("your_videos/clips.png")
+    assert not ignored("evidence/pendulum/metrics.json") and not ignored("evidence/pendulum/swap.png")
 
 
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda p: str(p.relative_to(ROOT)))
