@@ -1,7 +1,11 @@
 """VDSM: `from vdsm import VDSM, Explorer, train, ...`; a name is loaded when it is first used."""
 __version__ = "0.1.0"
+import os
 
-# What has to be set before torch is loaded (environment variables of OpenMP) goes here.
+# OpenMP's threads wait for each other by spinning. Beside another busy process they would spin away
+# the time that it could use, so they spin briefly and then sleep. It has to be said before torch is
+# loaded, and what a user says counts.
+if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys(): os.environ["GOMP_SPINCOUNT"] = "1000"
 
 NAMES = {  # module -> the names that people use most
     "data.pendulum": ["Pendulum"],

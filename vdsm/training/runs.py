@@ -56,8 +56,9 @@ def open_run(
     split: str='validation', # what is held out: 'validation', or 'test' for a final figure
     **options, # of the data set's class
 ) -> OpenRun:
-    "Load a run, or train it."
+    "Load a run, or train it; `KeyboardInterrupt` if somebody stopped the training, which is saved."
     chosen, (training, held_out) = get_preset(dataset, preset), run_clips(dataset, seed, split, **options)
     folder = Path(folder or home()/'data'/'runs'/f'{dataset}-{preset}-{seed}')
     vdsm = train(training, chosen, folder, seed=seed)
+    if not (folder/'final').exists(): raise KeyboardInterrupt(f"{folder} is not finished; the same call goes on")
     return OpenRun(vdsm, training, held_out, folder, f'{RUNS[dataset][0]}, {preset}, seed {seed}')
