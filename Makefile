@@ -30,7 +30,7 @@ figures: .venv/ready
 	@python -m vdsm figures $(FIGURES) --datasets "$(FIGURE_DATASETS)" --jobs $(JOBS) $(CHOSEN)
 
 test: .venv/ready
-	pytest -q -n 2 --dist loadgroup --no-loadscope-reorder tests
+	pytest -q -n 2 --no-loadscope-reorder tests
 
 lab: .venv/ready
 	jupyter lab nbs

@@ -49,7 +49,12 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.write_line(f"{n} test{'s' * (n > 1)} not run: {what}", yellow=True)
 
 
-def pytest_itemcollected(item):
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
     "With xdist: the tests of a file share a process and its fixtures; notebooks share nothing."
-    if item.path.name != "test_notebooks.py":
-        item.add_marker(pytest.mark.xdist_group(item.path.name))
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduler(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            return nodeid if "test_notebooks.py" in nodeid else super()._split_scope(nodeid)
+    return Scheduler(config, log)
