@@ -13,8 +13,9 @@ METRICS = dict(
     pendulum=("probe.s.colour", "probe.s.speed.chance", "probe.d_sample.colour.majority", "rollout.angle_error", "rollout.angle_error.still", "rollout.transition.visible"),
     sprites=("probe.s_hat.body", "probe.s_hat.body.chance", "probe.d_sample.action", "probe.d_sample.motion.majority", "probe_stage1.s_hat.action", "reconstruction.mse"),
     moving_mnist=("probe.s_hat.digit", "probe.d_sample.motion.chance", "path.swap.error", "path.still.error", "digit.reconstruction", "digit.chance"),
-    objectives=("objective.eq4.stage2_seconds", "objective.multistep.rollout.window.angle_error", "objective.pseudo.rollout.still.angle_error", "objective.eq4_bf16.stage2_seconds"))
-MORE = dict(moving_mnist=dict(n_images=750))
+    objectives=("objective.eq4.stage2_seconds", "objective.multistep.rollout.window.angle_error", "objective.pseudo.rollout.still.angle_error.seed1", "objective.eq4_clips.stage2_clips",
+                "objective.unshared.rollout.lstm.angle_error.std", "objective.other.stage2_steps", "objective.context.rollout.clips", "objective.eq4_bf16.stage2_seconds"))
+MORE = dict(moving_mnist=dict(n_images=750), objectives=dict(seeds="0,1", equal_time_steps=3, n_clips=14))
 
 
 @pytest.mark.parametrize("name", PICTURES)
@@ -25,7 +26,7 @@ def test_notebook_reruns(name, tmp_path):
     run()
     for picture in PICTURES[name]: assert (out / picture).stat().st_size > 1000, picture
     report = json.loads((out / "metrics.json").read_text())
-    assert {"dataset", "preset", "seed", "split", "held_out", "train_clips", "held_out_clips", "versions", "device", "train_seconds"} <= report["run"].keys()
+    assert {"dataset", "preset", "seeds" if name == "objectives" else "seed", "split", "held_out", "train_clips", "held_out_clips", "versions", "device", "train_seconds"} <= report["run"].keys()
     assert set(METRICS[name]) <= report["metrics"].keys()
     if name == "moving_mnist": assert "MNIST's train file of " in report["run"]["source"] and "MNIST's train file of " in (tmp_path / "executed.ipynb").read_text()
     if name != "pendulum": return                           # once is enough where probing takes a minute

@@ -34,22 +34,24 @@ def python(code, **options) -> str: return run(sys.executable, "-c", code, **opt
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory) -> Path:
-    "The interpreter of a fresh environment with the wheel of the source distribution of this tree; everything but vdsm is taken from this one."
+    "The interpreter of a fresh environment with the wheel of this tree's source distribution; what vdsm needs is taken from this one."
     tmp = tmp_path_factory.mktemp("wheel")
     source = tmp / "source"
     for part in ROOT.iterdir():
-        if part.name.startswith(".") or part.name in ("build", "dist", "data", "figures", "nbs", "tests"): continue
+        if part.name[0] == "." or part.name in ("build", "dist", "data", "figures", "nbs", "tests"): continue
         if part.is_dir(): shutil.copytree(part, source / part.name, ignore=shutil.ignore_patterns("__pycache__"))
         else: source.mkdir(exist_ok=True); shutil.copy(part, source)
     python(f"from setuptools import build_meta; build_meta.build_sdist({str(tmp)!r})", cwd=source)
     archive, = tmp.glob("vdsm-*.tar.gz")
-    run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", tmp, archive)
+    alone = ("--quiet", "--no-deps", "--no-index")
+    run(sys.executable, "-m", "pip", "wheel", *alone, "--no-build-isolation", "--wheel-dir", tmp, archive)
     wheel, = tmp.glob("vdsm-*.whl")
     venv.create(tmp / "venv", with_pip=False)
     interpreter = tmp / "venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    run(sys.executable, "-m", "pip", "--python", interpreter, "install", "--quiet", "--no-deps", "--no-index", wheel)
+    run(sys.executable, "-m", "pip", "--python", interpreter, "install", *alone, wheel)
     packages = Path(run(interpreter, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
-    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")   # this folder's own .pth files, and with them this tree, are left out
+    # the .pth files of the folder that is added, and with them this tree, are left out
+    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
     return interpreter
 
 
@@ -63,7 +65,8 @@ def test_an_installed_wheel_has_weights(installed, tmp_path):
 
 
 def test_short_imports_load_what_they_need():
-    loaded = "import sys; print([k for k in ('torch', 'pyro', 'ipywidgets', 'plotly', 'lightning_fabric', 'sklearn') if k in sys.modules])"
+    heavy = ("torch", "pyro", "ipywidgets", "plotly", "lightning_fabric", "sklearn")
+    loaded = f"import sys; print([k for k in {heavy} if k in sys.modules])"
     after = lambda line: set(ast.literal_eval(python(f"{line}\n{loaded}").strip()))
     assert after("import vdsm; dir(vdsm)") == set()
     assert after("from vdsm import Pendulum") == {"torch"}
@@ -75,6 +78,7 @@ def test_short_imports_are_the_names_themselves():
     from vdsm.latents import swap
     from vdsm.training.two_stage import train
     assert vdsm.swap is swap and vdsm.train is train
-    assert all(hasattr(vdsm, name) for name in vdsm.__all__) and set(vdsm.__all__) <= set(dir(vdsm)) and len(set(vdsm.__all__)) == len(vdsm.__all__)
+    assert all(hasattr(vdsm, name) for name in vdsm.__all__) and set(vdsm.__all__) <= set(dir(vdsm))
+    assert len(set(vdsm.__all__)) == len(vdsm.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"): vdsm.nothing
     with pytest.raises(ImportError, match="nothing"): from vdsm import nothing

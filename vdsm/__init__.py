@@ -1,4 +1,4 @@
-"""VDSM, unsupervised video disentanglement: `from vdsm import VDSM, Explorer, train, ...`; a name is loaded when it is first used."""
+"""VDSM: `from vdsm import VDSM, Explorer, train, ...`; a name is loaded when it is first used."""
 __version__ = "0.1.0"
 
 # What has to be set before torch is loaded (environment variables of OpenMP) goes here.

@@ -39,7 +39,7 @@ def write_metrics(
     if odd: raise ValueError(f"metrics that are not finite numbers: {odd}; a measure that could not be taken is left out, not written.")
     file = Path(file); file.parent.mkdir(parents=True, exist_ok=True)
     tmp = file.with_suffix('.tmp')
-    tmp.write_text(json.dumps(dict(run=run, metrics=metrics), indent=1) + '\n'); tmp.rename(file)
+    tmp.write_text(json.dumps(dict(run=run, metrics=metrics), indent=1) + '\n'); tmp.replace(file)
     return file
 
 # %% ../../nbs/evaluate/04_report.ipynb #table
@@ -116,7 +116,7 @@ def write_report(
     out = Path(out); out.mkdir(parents=True, exist_ok=True)
     text = ['# Runs side by side', '', 'Mean, ± sample standard deviation over runs, and in brackets how many runs there are.', '']
     for title, head, body in report_tables(rows): text += [f'## {title}', '', markdown_table(head, body), '']
-    (out/'report.md').write_text('\n'.join(text))
-    with open(out/'report.csv', 'w', newline='') as f:
+    (out/'report.md').write_text('\n'.join(text), encoding='utf-8')
+    with open(out/'report.csv', 'w', newline='', encoding='utf-8') as f:
         writer = csv.DictWriter(f, list(rows[0])); writer.writeheader(); writer.writerows(rows)
     return out/'report.md', out/'report.csv'

@@ -26,8 +26,9 @@ class DynamicsEncoder(nn.Module):
     "bi-LSTM and dynamics layer: pose embeddings to the Gaussian of d."
     def __init__(self, n_in: int, hidden: int, layers: int, d_dim: int, dropout: float=0.):
         super().__init__()
-        between = dropout if layers > 1 else 0.                             # there is nothing between one layer
-        self.lstm = remembering(nn.LSTM(n_in, hidden, layers, batch_first=True, bidirectional=True, dropout=between))
+        between = dropout if layers > 1 else 0.                # one layer has nothing between
+        self.lstm = remembering(nn.LSTM(n_in, hidden, layers, batch_first=True, bidirectional=True,
+                                        dropout=between))
         self.head = GaussianHead(2*hidden, d_dim)
     def states(self,
         e: Tensor, # embeddings [B,T,n_in], in their order

@@ -91,12 +91,12 @@ class Preset:
 # %% ../../nbs/training/02_presets.ipynb #cell06
 PAPER_1 = dict(lambda_s=Anneal((.1, 1)), lambda_z=Anneal((30, 1), (0, .7), 'geometric'), inverse_temperature=Anneal((1, 10), (0, 2/3), 'cosine'))
 PAPER_2 = dict(lambda_d=Anneal((.1, 1), (0, .5)), lambda_z=Anneal((.1, 1), (0, .5)))
-RELEASED = dict(lr=1e-3, lr_factor=constant(1.), lambda_s=Anneal((.1, 1), (0, 1/3)))                      # of both stages
+RELEASED = dict(lr=1e-3, lr_factor=constant(1.), lambda_s=Anneal((.1, 1), (0, 1/3))) # of both stages
 RELEASED_1 = RELEASED | dict(lambda_z=Anneal((30, .2, .4, 1), (0, .5, .8, 1), 'spline', clip=(.005, 80.)),
                              inverse_temperature=Anneal((1, 10), (0, .5), 'cosine'))
 RELEASED_2 = RELEASED | dict(lambda_z=Anneal((.1, .4, .4, 1), (0, .5, .8, 1), 'spline'),
                              lambda_d=Anneal((.1, 1), shape='cosine'), inverse_temperature=constant(10.))
-RELEASED_MUG = [dict(steps=250*50, frames=(20, 20)), dict(steps=200*2, frames=(20, 20))] # what its authors set apart
+RELEASED_MUG = [dict(steps=250*50, frames=(20, 20)), dict(steps=200*2, frames=(20, 20))] # both stages
 
 # %% ../../nbs/training/02_presets.ipynb #cell08
 DATASETS: dict[str, type[Sequences]] = dict(pendulum=Pendulum, sprites=Sprites, moving_mnist=MovingMNIST, mug=MUG, video_folder=VideoFolder)
@@ -110,7 +110,7 @@ def for_faces(steps: int) -> Preset: # few individuals, films of 16 frames
 QUICK = dict(
     pendulum=Preset(
         VDSMConfig(n_experts=7, z_dim=12, d_dim=16, encoder=(16, 32, 32, 64, 64)),
-        Stage(1050, batch=16, lr_factor=Anneal((.02, 1, 1, .02), (0, .03, .4, 1), 'cosine'),
+        Stage(1300, batch=16, frames=(4, 4), lr_factor=Anneal((.02, 1, 1, .02), (0, .03, .4, 1), 'cosine'),
               **PAPER_1 | dict(lambda_z=Anneal((30, 1), (0, .4), 'geometric'))),          # seven colours are soon told apart
         Stage(1600, batch=16, frames=(8, 16), decoded=4, context=8, pseudo=.7, pseudo_batch=32, horizon=8, horizon_from=.4, static_from_other_clip=True, unshared=True, lr=1e-3,
               **PAPER_2 | dict(lambda_d=Anneal((.1, 1), (0, .2))))),                             # sooner than in the paper's schedule
@@ -139,9 +139,10 @@ SIZES = dict(pendulum=dict(model=replace(BIG, n_experts=7), frames=(16, 16)), sp
              **{name: dict(model=replace(BIG, n_experts=15), frames=(16, 16)) for name in ('mug', 'video_folder')})
 
 def at_full_size(dataset: str, one: dict, two: dict, **model) -> Preset:
-    "20 sequences, 16 grouped frames, 10,000 steps a stage, where the stages or the fields of the model do not say otherwise."
+    "20 sequences, 16 grouped frames, 10,000 steps a stage, unless the stages or `model` say otherwise."
     size, stage = SIZES[dataset], dict(steps=10_000, batch=20)
-    return Preset(replace(size['model'], **model), Stage(**stage | dict(frames=(16, 16)) | one), Stage(**stage | dict(frames=size['frames']) | two))
+    return Preset(replace(size['model'], **model), Stage(**stage | dict(frames=(16, 16)) | one),
+                  Stage(**stage | dict(frames=size['frames']) | two))
 
 def released(dataset: str) -> Preset:
     "The authors' sizes and schedule."
