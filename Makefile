@@ -21,6 +21,10 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # large blocks from huge pages, where Linux has them: a step took up to a fifth less time (figures/evidence/benchmark)
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
+# threads that wait spin briefly and then sleep, as `import vdsm` has it too; for kernels that load torch first
+ifndef OMP_WAIT_POLICY
+export GOMP_SPINCOUNT ?= 1000
+endif
 
 CHOSEN = $(if $(PRESET),--preset $(PRESET)) --seed $(SEED)
 reproduce: .venv/ready

@@ -21,7 +21,7 @@ from ..training.progress import Line
 OF_ALL = ('action_transfer', 'embeddings', 'experts', 'generation', 'traversals')
 JUDGED = ('swap_benchmark', 'table1', 'table2', 'table3') # a judge takes part
 OF_ONE = dict(
-    pendulum=('architecture', 'disentanglement', 'film', 'forty_frames', 'frames_alone', *JUDGED),
+    pendulum=('architecture', 'disentanglement', 'extrapolation', 'film', 'forty_frames', 'frames_alone', *JUDGED),
     sprites=('architecture', 'disentanglement', 'frames_alone', *JUDGED),
     moving_mnist=('forty_frames',), mug=('frames_alone',))
 

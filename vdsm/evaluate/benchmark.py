@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ALLOCATOR', 'STEPS', 'READINGS', 'PHASES', 'SPIN', 'peak_memory', 'time_steps', 'in_a_process', 'beside_plain',
-           'benchmark_table', 'phase_speed', 'busy_core', 'speed_in_a_process', 'busy_table']
+           'benchmark_table', 'phase_speed', 'busy_core', 'speeds_in_a_process', 'busy_table']
 
 # %% ../../nbs/evaluate/06_benchmark.ipynb #cell03
 import json, os, psutil, subprocess, sys, time, torch
@@ -139,14 +139,20 @@ def busy_core(busy: bool):
 # %% ../../nbs/evaluate/06_benchmark.ipynb #busy-table
 SPIN = {'ours': {}, "libgomp's default": dict(GOMP_SPINCOUNT='300000'), 'one thread': dict(OMP_NUM_THREADS='1')}
 
-def speed_in_a_process(phase: str, spin: str, busy: bool, threads: int=2, **options) -> float: # steps a second
-    "`phase_speed` in a process of its own, beside which a core is free or taken."
-    code = f"from vdsm.evaluate.benchmark import phase_speed; print(phase_speed({phase!r}, **{options!r}))"
+def speeds_in_a_process(
+    spin: str, # of `SPIN`
+    busy: bool, # whether a core is taken
+    threads: int=2,
+    **options, # of `phase_speed`
+) -> dict[str, float]: # phase -> steps a second
+    "`phase_speed` of all phases in a process of its own."
+    code = ("import json; from vdsm.evaluate.benchmark import PHASES, phase_speed; "
+            f"print(json.dumps({{phase: phase_speed(phase, **{options!r}) for phase in PHASES}}))")
     env = {k: v for k, v in os.environ.items() if k not in ('GOMP_SPINCOUNT', 'OMP_WAIT_POLICY')}
     env |= ALLOCATOR | dict(OMP_NUM_THREADS=str(threads)) | SPIN[spin]
     with busy_core(busy): done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, env=env)
     if done.returncode: raise RuntimeError(f"the timed process failed: {done.stderr.strip().splitlines()[-1]}")
-    return float(done.stdout.strip().splitlines()[-1])
+    return json.loads(done.stdout.strip().splitlines()[-1])
 
 def busy_table(
     measured: dict[str, float], # busy.<phase>.<spin>.<quiet or busy>, steps a second

@@ -358,8 +358,8 @@ clips, reconstructed or swapped, changes by more than {{ '%.5f' % about.half_dif
 {% endif %}{% if about.attribution %}Pictures: {{ about.attribution }}.
 {% endif %}
 ```python
-from vdsm.model.vdsm import VDSM
-vdsm = VDSM.from_pretrained({{ (about.name or 'this folder, or user/name') | tojson }})
+from vdsm import VDSM
+model = VDSM.from_pretrained({{ (about.name or 'this folder, or user/name') | tojson }})
 ```
 {% if about.metrics %}
 | measured on held-out clips | value |

@@ -337,7 +337,7 @@ def start_motion(run: Run, clips: int=512):
     idx, times = clip_windows(run.data, clips, min(run.preset.stage2.frames[1], run.data.n_frames), rng)
     pair = [idx, other_clip(run.data, idx[:, 0], rng)[:, None].expand_as(idx)]
     if (pair[0] == pair[1]).any() or not run.preset.stage2.unshared: pair = pair[:1]
-    run.vdsm.start_motion_at(*(run.data.frames(i, times).to(run.fabric.device) for i in pair))
+    run.vdsm.eval().start_motion_at(*(run.data.frames(i, times).to(run.fabric.device) for i in pair))
 
 def warn_if_slow(fabric: Fabric):
     "One sentence if the processor has no instructions for the precision asked for."
