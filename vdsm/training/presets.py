@@ -110,7 +110,7 @@ def for_faces(steps: int) -> Preset: # few individuals, films of 16 frames
 QUICK = dict(
     pendulum=Preset(
         VDSMConfig(n_experts=7, z_dim=12, d_dim=16, encoder=(16, 32, 32, 64, 64)),
-        Stage(1050, batch=12, lr_factor=Anneal((.02, 1, 1, .02), (0, .03, .4, 1), 'cosine'),
+        Stage(1050, batch=16, lr_factor=Anneal((.02, 1, 1, .02), (0, .03, .4, 1), 'cosine'),
               **PAPER_1 | dict(lambda_z=Anneal((30, 1), (0, .4), 'geometric'))),          # seven colours are soon told apart
         Stage(1600, batch=16, frames=(8, 16), decoded=4, context=8, pseudo=.7, pseudo_batch=32, horizon=8, horizon_from=.4, static_from_other_clip=True, unshared=True, lr=1e-3,
               **PAPER_2 | dict(lambda_d=Anneal((.1, 1), (0, .2))))),                             # sooner than in the paper's schedule
