@@ -268,9 +268,9 @@ def train_stage(run: Run, resume: Path|None, stop: list) -> str: # 'done', 'stop
             progress(', '.join(f"{k[5:]} {v:.1f}" for k, v in record.items() if k.startswith('nats_')))
             run.step += 1
             if run.step == steps: break
-            stopped = in_any(fabric, bool(stop))
-            if stopped or run.step % run.preset.save_every == 0:
-                run.retries = 0                                      # this checkpoint lies beyond what failed
+            stopped, due = in_any(fabric, bool(stop)), run.step % run.preset.save_every == 0
+            if due: run.retries = 0                                  # this checkpoint lies beyond what failed
+            if stopped or due:
                 save()
                 if fabric.is_global_zero: prune_checkpoints(run.folder)
             if stopped: return 'stopped'
