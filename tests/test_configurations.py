@@ -6,7 +6,7 @@ from vdsm.data.sequences import ArraySequences
 from vdsm.model.vdsm import VDSMConfig
 from vdsm.training.annealing import Anneal, constant
 from vdsm.training.presets import Preset, Stage
-from vdsm.training.two_stage import StageTrainer, read_history, train
+from vdsm.training.two_stage import StageTrainer, check_data, read_history, train
 
 DRAWN, PARTS = 240, 8  # configurations in all, tests that share them
 TRAIN = .6              # share of them that has to train
@@ -69,4 +69,13 @@ def test_drawn_configurations_train_or_are_refused(part, tmp_path, monkeypatch):
         parts = drawn_options(random.Random(i))
         try: said.append(outcome(parts, tmp_path / str(i), taken))
         except Exception as e: raise AssertionError(f"configuration {i}, {parts}: {type(e).__name__}: {e}") from e
-    assert said.count("trained") >= TRAIN*len(said), said
+    assert said.count("trained") > len(said)/3, said
+
+
+def test_six_in_ten_are_not_refused():
+    "What `build` and `train` refuse is refused before a step; the rest has to train, as tested above."
+    refused = 0
+    for i in range(DRAWN):
+        try: data, preset = build(drawn_options(random.Random(i))); check_data(data, preset)
+        except ValueError: refused += 1
+    assert DRAWN - refused >= TRAIN*DRAWN and refused > DRAWN/10
