@@ -95,6 +95,12 @@ def test_another_stage_two_starts_from_the_same_stage_one(tmp_path, data):
     a, b = (load_file(str(tmp_path / run / "final" / "weights.safetensors")) for run in "ab")
     same = lambda prefix: all(torch.equal(a[k], b[k]) for k in a if k.startswith(prefix))
     assert same("frame_guide.encoder") and same("frame_model.decoder") and not same("model.transition")
+    begins = lambda run: load_file(str(tmp_path / run / AFTER_STAGE_1 / "weights.safetensors"))
+    assert all(torch.equal(v, begins("b")[k]) for k, v in begins("a").items())
+    shared = replace(SMOKE, stage2=replace(SMOKE.stage2, unshared=not SMOKE.stage2.unshared))            # how d starts is the second stage's own
+    train(data, shared, tmp_path / "e", after=tmp_path / "a")
+    moved = [k for k, v in begins("a").items() if not torch.equal(v, begins("e")[k])]
+    assert moved and all(k.startswith("guide.encoder.head.loc") for k in moved)
     with pytest.raises(FileNotFoundError, match="no checkpoint in"): train(data, SMOKE, tmp_path / "c", after=tmp_path / "nowhere")
     with pytest.raises(ValueError, match=r"differs in preset \(stage1\)"):
         train(data, replace(SMOKE, stage1=replace(SMOKE.stage1, batch=3)), tmp_path / "d", after=tmp_path / "a")

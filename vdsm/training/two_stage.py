@@ -294,12 +294,14 @@ def train(
     fabric.launch()
     pyro.settings.set(module_local_params=True)
     folder = Path(folder); folder.mkdir(parents=True, exist_ok=True)
-    if after and not newest(folder) and fabric.is_global_zero: take_over(Path(after), folder)
+    taken = fabric.broadcast(bool(after) and not newest(folder))
+    if taken and fabric.is_global_zero: take_over(Path(after), folder)
     fabric.barrier()
     run = Run(fabric, preset, data, folder, seed, log_every)
     run.vdsm.start_at(frame_batch(data, replace(preset.stage1, batch=64, decoded=None), Generator().manual_seed(seed))[0]['x'].to(fabric.device))
     resume = fabric.broadcast(newest(folder))                        # as the first process sees it: it also writes them
     if resume: run.load(resume)
+    if taken: start_motion(run); run.save(AFTER_STAGE_1)                # as this preset has d start
     if not run.finished: train_stages(run, resume)
     return run.vdsm.eval()
 
