@@ -98,7 +98,8 @@ def test_a_terminal_shows_how_far_it_is_and_what_came_out(reproduced):
     measured = json.loads((out / "metrics.json").read_text())["metrics"]
     colour = f"{measured['probe.s_hat.colour']:.1%}"
     assert re.search(rf"colour from s +{colour} +\(chance 14.3%\)", text)
-    assert re.search(r"error of the angle, .* +\S+ rad +\(standing still 0.587 rad\)", text)
+    still = f"{measured['rollout.angle_error.still']:.3f}"
+    assert re.search(rf"error of the angle, .* +\S+ rad +\(standing still {still} rad\)", text)
     assert "figures/pendulum_smoke/pendulum.ipynb" in text and "swap.gif" in text
     for hint in ("explore.ipynb", "vdsm reproduce sprites", "vdsm figures"): assert hint in text
     assert not WARNING.search(text), text
@@ -235,6 +236,7 @@ def project(tmp_path, monkeypatch):
     notebook(tmp_path / "nbs/figures/broken.ipynb", "raise ValueError('no such colour')")
     notebook(tmp_path / "nbs/figures/last.ipynb", "print(dataset)")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))             # the package, not the folder of its name here
     def make():
         log = io.StringIO()
         code = figures(["first", "broken", "last"], ["toy"], jobs=2, file=log)
