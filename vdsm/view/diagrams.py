@@ -45,6 +45,7 @@ def trained_in(
 ) -> set[str]: # names in `PARTS`
     "Networks in which `freeze_for` leaves a parameter on."
     copy = deepcopy(vdsm).freeze_for(stage)
+    if stage == 1: copy.guide.embed = copy.frame_guide.pose.embed              # stage 2 tunes a copy of it
     return {name for name, (_, module, _) in PARTS.items() if any(p.requires_grad for p in module(copy).parameters())}
 
 @contextmanager
