@@ -230,14 +230,14 @@ import sys, threading, _thread, signal
 from vdsm.data.pendulum import Pendulum
 from vdsm.training.presets import get_preset
 from vdsm.training.two_stage import StageTrainer, train
-step = StageTrainer.__call__
+step, before = StageTrainer.__call__, signal.getsignal(signal.SIGINT)
 def pressed(self):
     if (self.number, self.run.step) == tuple(map(int, sys.argv[2:4])):
         for _ in range(int(sys.argv[4])): signal.raise_signal(signal.SIGINT)
     return step(self)
 StageTrainer.__call__ = pressed
 model = train(Pendulum(n_clips=28), get_preset('pendulum', 'smoke'), sys.argv[1], log_every=1)
-print('usable', model.training, model.decoder.inverse_temperature.item() > 0)
+print('usable', model.training, model.decoder.inverse_temperature.item() > 0, signal.getsignal(signal.SIGINT) is before)
 """
 
 
@@ -247,8 +247,8 @@ def test_ctrl_c_saves_and_the_same_call_goes_on(stage, step, tmp_path, data):
     done = press(1)
     assert done.returncode == 0, done.stderr
     at = (stage, step + 1) if step < 5 else (2, 0)                                                       # the step that is under way ends
-    assert f"stopped and saved at step {at[1]} of stage {at[0]}; the same call goes on from there" in done.stdout and "usable False True" in done.stdout
-    assert not (tmp_path / "run" / "final").exists() and signal.getsignal(signal.SIGINT) == signal.default_int_handler
+    assert f"stopped and saved at step {at[1]} of stage {at[0]}; the same call goes on from there" in done.stdout and "usable False True True" in done.stdout
+    assert not (tmp_path / "run" / "final").exists()
     train(data, SMOKE, tmp_path / "straight", log_every=1)
     train(data, SMOKE, tmp_path / "run", log_every=1)
     a, b = weights(tmp_path / "straight"), weights(tmp_path / "run")
