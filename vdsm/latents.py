@@ -71,8 +71,8 @@ def infer_frames(
 ) -> tuple[Gaussian, Gaussian]: # s [B,Ns], z [B,T,z]
     """q(s), and q(z_i | x_i) as stage 1 left it; `ValueError` for a model that was trained before
     version 0.2, which did not keep it."""
-    if not vdsm.stage_1_pose:
-        raise ValueError("this model was trained by a version of vdsm that did not keep the pose of stage 1; use `infer`, or train it again.")
+    if not vdsm.stage_1_kept:
+        raise ValueError("this model was trained by a version of vdsm that did not keep the layers of stage 1; use `infer`, or train it again.")
     features = vdsm.encoder(on_device(vdsm, frames))
     return Gaussian(*vdsm.frame_guide.static(features)), Gaussian(*vdsm.frame_guide.pose(features))
 

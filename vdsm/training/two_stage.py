@@ -18,6 +18,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, Generator
 from torch.utils.tensorboard import SummaryWriter
 from ..data.sequences import Sequences, check_clips, clip_windows, individual_frames, other_clip
+from ..lib.threads import batch_in_parts
 from ..model.vdsm import VDSM, Lambdas, Pseudo, pseudo_observations
 from .checkpoint import (AFTER_STAGE_1, checkpoints, load_checkpoint, load_optimizer, load_weights,
                                       prune_checkpoints, read_config, save_checkpoint, unpack_optimizer)
@@ -59,7 +60,7 @@ def encode_all(
     chunk: int=64, # clips at a time
 ) -> tuple[Tensor, Pseudo]: # features [N,T,F] and pseudo-observations, on the CPU
     "What stage 1 says of every clip of a data set."
-    static, parts = vdsm.guide.static, []
+    static, parts = vdsm.frame_guide.static, []
     for i in range(0, len(data), chunk):
         features = vdsm.encoder(check_clips(data.clips(range(i, min(i + chunk, len(data)))), f'{data.name}, clips {i} on').to(vdsm.device))
         parts.append([v.cpu() for v in (features, static.embed(features).mean(1), *pseudo_observations(*vdsm.frame_guide.pose(features)))])
@@ -141,6 +142,7 @@ class Run:
                     processes=self.fabric.world_size, **where)
 
     def save(self, name: str, optimizer=None):
+        if self.stage == 1: self.vdsm.copy_stage_1() # so that what is saved can be used
         if self.fabric.is_global_zero:
             save_checkpoint(self.folder/name, self.vdsm, self.about(), optimizer)
             self.fabric.call('on_save', self)
@@ -310,7 +312,7 @@ def train_stages(run: Run, resume: Path|None):
     fabric = run.fabric
     if fabric.is_global_zero: warn_if_slow(fabric)
     if fabric.device.type != 'cpu': try_device(run)
-    with pyro.validation_enabled(False), stop_button() as stop:
+    with pyro.validation_enabled(False), batch_in_parts(run.vdsm), stop_button() as stop:
         while not run.finished:
             outcome = train_stage(run, resume, stop)
             if outcome == 'failed': go_back(run)
