@@ -11,9 +11,9 @@ import hashlib, json, torch, torch.nn.functional as F
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from safetensors import SafetensorError
-from safetensors.torch import load_model
 from torch import nn, Tensor, Generator
 from ..data.sequences import Sequences, check_clips, home
+from ..model.vdsm import load_tensors
 from ..training.checkpoint import save_checkpoint
 from ..training.presets import open_dataset
 from ..training.progress import Progress
@@ -138,7 +138,8 @@ def load_judge(
     differ = [f'{k} {there} and not {here}' for k, (there, here) in (sizes | clips).items() if there != here]
     if differ: raise ValueError(f"{path} holds another judge, of {', '.join(differ)}")
     judge = Judge(config, {k: n for k, n in train['classes'].items() if n > 1}, train['channels'])
-    try: load_model(judge, str(path/'weights.safetensors'))
+    try:
+        if any(load_tensors(judge, path/'weights.safetensors')): raise RuntimeError('its weights are those of another judge')
     except (SafetensorError, OSError, RuntimeError) as e: raise ValueError(f"{path/'weights.safetensors'} is missing, cut short or damaged") from None
     judge.about = about
     return judge.to('cuda' if torch.cuda.is_available() else 'cpu').eval()

@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['GAUSSIAN_SCALE', 'SHARPEST', 'TUNED', 'CARD', 'VDSMConfig', 'Lambdas', 'normal', 'sample', 'frame_likelihood',
            'FrameModel', 'FrameGuide', 'SequenceModel', 'Pseudo', 'pseudo_observations', 'SequenceGuide',
-           'multi_step_kl', 'weight', 'stacked', 'summed_kl', 'AnnealedELBO', 'read_config', 'load_weights',
-           'share_older_layers', 'pretrained_folder', 'shipped', 'find_pretrained', 'Pretrained', 'VDSM']
+           'multi_step_kl', 'weight', 'stacked', 'summed_kl', 'AnnealedELBO', 'read_config', 'named_tensors',
+           'save_tensors', 'load_tensors', 'load_weights', 'share_older_layers', 'pretrained_folder', 'shipped',
+           'find_pretrained', 'Pretrained', 'VDSM']
 
 # %% ../../nbs/model/03_vdsm.ipynb #cell03
 import json, pyro, pyro.distributions as dist, re, torch
@@ -17,7 +18,7 @@ from huggingface_hub import PyTorchModelHubMixin, snapshot_download
 from importlib.resources import files
 from pathlib import Path
 from safetensors import SafetensorError
-from safetensors.torch import load_model, save_model
+from safetensors.torch import load_file, save_file
 from typing import NamedTuple
 from pyro.distributions.transforms import affine_autoregressive
 from pyro import poutine
@@ -298,6 +299,26 @@ def read_config(
     except (KeyError, TypeError, AttributeError, ValueError) as e:
         raise ValueError(f"{file} is not the configuration of a VDSM ({e}); restore it or train again.") from None
 
+# %% ../../nbs/model/03_vdsm.ipynb #tensors
+def named_tensors(module: nn.Module) -> dict[str, list[str]]: # first name -> all names
+    "The names under which each parameter and buffer of a module is known."
+    names = {}
+    for name, tensor in module.state_dict(keep_vars=True).items(): names.setdefault(id(tensor), []).append(name)
+    return {all_names[0]: all_names for all_names in names.values()}
+
+def save_tensors(module: nn.Module, file: Path): # file.safetensors
+    "Write the parameters and buffers of a module, each once."
+    tensors = module.state_dict()
+    save_file({k: tensors[k].cpu().clone().contiguous() for k in named_tensors(module)}, str(file))
+
+def load_tensors(module: nn.Module, file: Path) -> tuple[list[str], list[str]]: # names missing there, names unknown here
+    "Load what `save_tensors` wrote; a shared tensor may be stored under any of its names."
+    tensors = load_file(str(file))
+    for names in named_tensors(module).values():
+        stored = next((tensors[k] for k in names if k in tensors), None)
+        if stored is not None: tensors |= dict.fromkeys(names, stored)
+    return tuple(module.load_state_dict(tensors, strict=False))
+
 # %% ../../nbs/model/03_vdsm.ipynb #load-weights
 def load_weights(
     vdsm: 'VDSM', # changed in place
@@ -309,7 +330,7 @@ def load_weights(
               if getattr(saved['model'], f.name) != getattr(vdsm.config, f.name)]
     if differ: raise ValueError(f"{path} is a checkpoint of another configuration: {'; '.join(differ)}. Build the model from its config, or choose another folder.")
     try:
-        missing, unexpected = load_model(vdsm, str(path/'weights.safetensors'), strict=False, device=str(vdsm.device))
+        missing, unexpected = load_tensors(vdsm, path/'weights.safetensors')
         shared = share_older_layers(vdsm, set(missing))
         if unexpected or (missing and not shared): raise RuntimeError(f"parameters {sorted(missing) + sorted(unexpected)} do not fit")
     except (SafetensorError, FileNotFoundError, RuntimeError) as e:
@@ -411,7 +432,7 @@ class Pretrained(PyTorchModelHubMixin, library_name='vdsm', license='apache-2.0'
         (folder/'README.md').unlink(missing_ok=True)                                   # the mixin keeps an old one
         stored = deepcopy(self)
         for part in self.about.get('half', []): stored.get_submodule(part).half()
-        save_model(stored, str(folder/'weights.safetensors'))
+        save_tensors(stored, folder/'weights.safetensors')
     def generate_model_card(self, **kwargs): return super().generate_model_card(about=self.about, **kwargs)
 
 # %% ../../nbs/model/03_vdsm.ipynb #vdsm

@@ -11,8 +11,8 @@ import json, os, shutil, torch
 from dataclasses import asdict
 from pathlib import Path
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file, save_model
-from ..model.vdsm import VDSM, VDSMConfig, load_weights, read_config
+from safetensors.torch import load_file, save_file
+from ..model.vdsm import save_tensors, VDSM, VDSMConfig, load_weights, read_config
 
 # %% ../../nbs/training/01_checkpoint.ipynb #cell05
 def save_checkpoint(
@@ -24,7 +24,7 @@ def save_checkpoint(
     "Write a checkpoint, all or nothing."
     path = Path(path); tmp = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
     shutil.rmtree(tmp, ignore_errors=True); tmp.mkdir(parents=True)
-    save_model(vdsm, str(tmp/'weights.safetensors'))
+    save_tensors(vdsm, tmp/'weights.safetensors')
     if optimizer: save_file(pack_optimizer(optimizer), str(tmp/'optimizer.safetensors'))
     (tmp/'config.json').write_text(json.dumps(dict(model=asdict(vdsm.config), **about), indent=1), encoding='utf-8')
     for f in tmp.iterdir():

@@ -358,6 +358,7 @@ def warn_if_slow(fabric: Fabric):
 def try_device(run: Run):
     "A tiny step of either stage on the run's device; `RuntimeError` if it lacks an operator."
     fabric, vdsm, size = run.fabric, deepcopy(run.vdsm).train(), run.preset.model
+    vdsm.guide.encoder.lstm.flatten_parameters()
     x = fabric.to_device(torch.rand(2, 3, size.channels, *run.data[0].shape[-2:]))
     features = vdsm.encoder(x).detach()
     at, horizon = fabric.to_device(torch.tensor([0, 2])), run.preset.stage2.horizon
@@ -368,6 +369,7 @@ def try_device(run: Run):
             with fabric.autocast(): loss = vdsm.elbo(stage, horizon)(**arguments, lam=Lambdas())
             loss.backward()
             torch.nn.utils.clip_grad_norm_(trained, 1.)
+            for p in trained: p.grad.nan_to_num_(0., 0., 0.)                  # in 16 bits they overflow: there is no scaler here
             torch.optim.Adam(trained, fused=True).step()
         vdsm.start_motion_at(x)
     except (NotImplementedError, RuntimeError, TypeError) as e:
