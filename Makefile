@@ -1,4 +1,4 @@
-# make reproduce   train VDSM on the pendulum and write figures/pendulum/   (DATASET=sprites or another notebook of nbs/figures; PRESET=bf16 on a processor with bfloat16; DATASET=your_videos FOLDER=... for your own)
+# make reproduce   train VDSM on the pendulum and write figures/pendulum/   (DATASET=sprites or another notebook of nbs/8_figures; PRESET=bf16 on a processor with bfloat16; DATASET=your_videos FOLDER=... for your own)
 # make figures     all figures of the paper and more, from finished quick runs (a run that is missing is trained first); only what changed, several at a time (FIGURES="table1 film" for some of them)
 # make test        everything that has to hold
 # make lab         JupyterLab on the notebooks
@@ -19,7 +19,7 @@ BIN := .venv/bin
 
 .PHONY: reproduce figures test lab notebooks evidence
 export PATH := $(CURDIR)/$(BIN):$(PATH)
-# large blocks from huge pages, where Linux has them: a step took up to a fifth less time (figures/evidence/benchmark)
+# large blocks from huge pages, where Linux has them: a step took up to a fifth less time (figures/evidence/step_timing)
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 # threads that wait spin briefly and then sleep, as `import vdsm` has it too; for kernels that load torch first
 ifndef OMP_WAIT_POLICY

@@ -1,5 +1,5 @@
 """What the notebooks say, written out: the tables of nbs/index.ipynb from
-figures/evidence/*/metrics.json, README.md from nbs/index.ipynb, and in nbs/figures/ what the last run
+figures/evidence/*/metrics.json, README.md from nbs/index.ipynb, and in nbs/8_figures/ what the last run
 with the default parameters showed (a default that is empty is there to be given).
 `python tests/sync.py` writes all; test_sync.py compares. `python tests/sync.py pendulum sprites` keeps
 what these runs measured as evidence: it copies figures/<name>/metrics.json, and the picture that README
@@ -94,8 +94,8 @@ def lighter(output):
 
 
 def show_figures():
-    "Keep in nbs/figures/ what the runs of today showed."
-    for file in sorted((ROOT / "nbs" / "figures").glob("*.ipynb")):
+    "Keep in nbs/8_figures/ what the runs of today showed."
+    for file in sorted((ROOT / "nbs" / "8_figures").glob("*.ipynb")):
         if (run := run_of(file)) is None: continue
         notebook, shown = nbformat.read(file, as_version=4), {c.id: c.outputs for c in run.cells if c.cell_type == "code"}
         for cell in notebook.cells:

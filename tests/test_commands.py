@@ -123,7 +123,7 @@ def test_the_tree_is_clean_afterwards(reproduced):
 KERNEL = dict(kernelspec=dict(name="python3", display_name="python3", language="python"))
 LOOP = """import time
 from pathlib import Path
-from vdsm.training.progress import Progress
+from vdsm.lib.progress import Progress
 file = Path('state'); state = int(file.read_text()) if file.exists() else 0
 progress = Progress(STEPS, state, 'toy, stage 1')
 try:
@@ -143,9 +143,9 @@ def notebook(file, *lines, head=""):
 @pytest.fixture
 def toy(tmp_path):
     "A clone whose only data set takes a moment."
-    (tmp_path / "nbs" / "figures").mkdir(parents=True)
+    (tmp_path / "nbs" / "8_figures").mkdir(parents=True)
     (tmp_path / "settings.ini").write_text("")
-    file = tmp_path / "nbs" / "figures" / "toy.ipynb"
+    file = tmp_path / "nbs" / "8_figures" / "toy.ipynb"
     write = lambda steps: notebook(file, LOOP.replace("STEPS", str(steps)), head="## Train")
     return tmp_path, write
 
@@ -184,7 +184,7 @@ def test_ctrl_c_ends_in_a_sentence_and_the_same_command_goes_on(toy):
 def test_papermill_by_hand_shows_the_line_too(toy, where):
     place, write = toy
     write(20)
-    words = sys.executable, "-m", "papermill", "nbs/figures/toy.ipynb", "out.ipynb"
+    words = sys.executable, "-m", "papermill", "nbs/8_figures/toy.ipynb", "out.ipynb"
     if where == "terminal":
         going = Terminal(*words, cwd=place)
         assert going.finish() == 0
@@ -200,7 +200,7 @@ def test_papermill_by_hand_shows_the_line_too(toy, where):
 def test_what_goes_wrong_is_a_sentence(toy):
     place, write = toy
     write(3)
-    notebook(place / "nbs/figures/bad.ipynb", "raise ValueError('no such colour')", head="## Swap")
+    notebook(place / "nbs/8_figures/bad.ipynb", "raise ValueError('no such colour')", head="## Swap")
     code, said = run(*REPRODUCE, "bad", cwd=place)
     where = native("The notebook stopped in 'Swap': figures/bad/bad.unfinished.ipynb")
     assert code == 1 and said[-2:] == ["ValueError: no such colour", where]
@@ -229,12 +229,12 @@ def test_make_hands_on_what_was_said():
 def project(tmp_path, monkeypatch):
     "Three small notebooks, of which one fails, and a finished run."
     run = "data/runs/toy-quick-0/final"
-    for folder in ("nbs/figures", "vdsm", run): (tmp_path / folder).mkdir(parents=True)
+    for folder in ("nbs/8_figures", "vdsm", run): (tmp_path / folder).mkdir(parents=True)
     for file in ("settings.ini", "vdsm/model.py"): (tmp_path / file).write_text("")
     (tmp_path / run / "config.json").write_text("{}")
-    notebook(tmp_path / "nbs/figures/first.ipynb", "print(dataset)")
-    notebook(tmp_path / "nbs/figures/broken.ipynb", "raise ValueError('no such colour')")
-    notebook(tmp_path / "nbs/figures/last.ipynb", "print(dataset)")
+    notebook(tmp_path / "nbs/8_figures/first.ipynb", "print(dataset)")
+    notebook(tmp_path / "nbs/8_figures/broken.ipynb", "raise ValueError('no such colour')")
+    notebook(tmp_path / "nbs/8_figures/last.ipynb", "print(dataset)")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))             # the package, not the folder of its name here
     def make():
@@ -262,7 +262,7 @@ def test_one_that_fails_stops_no_other_and_is_named(project):
     assert {"figures/first_toy is running", "figures/broken_toy is running"} <= set(said)
     assert said[2].startswith("0 of 3 done, 1 left; ")
     assert "toy" in json.dumps(nbformat.read(project.at / "figures/first_toy/first.ipynb", 4))
-    notebook(project.at / "nbs/figures/broken.ipynb", "print(dataset)")     # repaired
+    notebook(project.at / "nbs/8_figures/broken.ipynb", "print(dataset)")     # repaired
     code, said = project()
     assert code == 0 and made(said) == ["broken_toy"]
     code, said = project()
@@ -270,12 +270,12 @@ def test_one_that_fails_stops_no_other_and_is_named(project):
 
 
 def test_a_figure_is_made_again_when_what_it_is_made_from_changed(project):
-    notebook(project.at / "nbs/figures/broken.ipynb", "print(dataset)")
+    notebook(project.at / "nbs/8_figures/broken.ipynb", "print(dataset)")
     assert made(project()[1]) == ALL
-    notebook(project.at / "nbs/figures/first.ipynb", "print(dataset, 1)")
+    notebook(project.at / "nbs/8_figures/first.ipynb", "print(dataset, 1)")
     assert made(project()[1]) == ["first_toy"]
     (project.at / "vdsm/model.py").touch()   # written again, the same
-    notebook(project.at / "nbs/figures/first.ipynb", "print(dataset, 1)", head="other words")
+    notebook(project.at / "nbs/8_figures/first.ipynb", "print(dataset, 1)", head="other words")
     assert project()[0] == 0 and made(project()[1]) == []
     (project.at / "vdsm/model.py").write_text("changed = True")
     assert made(project()[1]) == ALL
@@ -294,15 +294,15 @@ def test_a_missing_run_is_trained_first_and_if_it_fails_so_do_its_figures(projec
 
 def test_the_report_comes_last_and_over_what_there_is(project):
     write = "open(f'figures/{}_{{dataset}}/metrics.json', 'w').write('{{}}')"
-    notebook(project.at / "nbs/figures/first.ipynb", write.format("first"))
-    notebook(project.at / "nbs/figures/report.ipynb", "from pathlib import Path",
+    notebook(project.at / "nbs/8_figures/first.ipynb", write.format("first"))
+    notebook(project.at / "nbs/8_figures/report.ipynb", "from pathlib import Path",
              "print(*(p.parent.name for p in sorted(Path('figures').glob('*/metrics.json'))))")
     code, said = project()
     assert code and said[-1] == NOT_MADE and said[-2].startswith("figures/report is made")
     assert made(said) == ["first_toy", "last_toy", "report"]
     report = nbformat.read(project.at / "figures/report/report.ipynb", 4)
     assert report.cells[-1].outputs[0].text == "first_toy\n"
-    notebook(project.at / "nbs/figures/broken.ipynb", write.format("broken"))
+    notebook(project.at / "nbs/8_figures/broken.ipynb", write.format("broken"))
     assert made(project()[1]) == ["broken_toy", "report"]   # one more to report on
     code, said = project()
     assert code == 0 and said[-1] == "4 figures are made"
@@ -310,7 +310,7 @@ def test_the_report_comes_last_and_over_what_there_is(project):
 
 def test_figures_in_a_terminal_are_one_line_and_stop_when_told(project):
     loop = LOOP.replace("STEPS", "600").replace("file.write_text", "print")
-    notebook(project.at / "nbs/figures/broken.ipynb", loop, head="## Train")
+    notebook(project.at / "nbs/8_figures/broken.ipynb", loop, head="## Train")
     words = "-m vdsm figures first broken last --datasets toy --jobs 2".split()
     going = Terminal(sys.executable, *words, cwd=project.at)
     going.wait_for(r"2 of 3 done, 0 left; broken_toy 00:\d\d toy, stage 1: step \d+ of 600")

@@ -44,7 +44,7 @@ def build(parts):
     if d["kind"] == "black": x = torch.zeros_like(x)
     if d["kind"] == "nan": x[-1, -1] = float("nan")
     if d["kind"] == "bytes": x = x*255
-    data = ArraySequences(x, individual=torch.arange(len(x)) % d["identities"])
+    data = ArraySequences(x, identity=torch.arange(len(x)) % d["identities"])
     return data, Preset(VDSMConfig(**parts["model"]), Stage(**parts["stage1"]), Stage(**parts["stage2"]), save_every=2)
 
 

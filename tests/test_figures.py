@@ -21,7 +21,7 @@ MORE = dict(moving_mnist=dict(n_images=750), objectives=dict(seeds="0,1", equal_
 @pytest.mark.parametrize("name", PICTURES)
 def test_notebook_reruns(name, tmp_path):
     out = tmp_path / "figures"
-    run = lambda: papermill.execute_notebook(ROOT / "nbs" / "figures" / f"{name}.ipynb", tmp_path / "executed.ipynb", cwd=ROOT, progress_bar=False,
+    run = lambda: papermill.execute_notebook(ROOT / "nbs" / "8_figures" / f"{name}.ipynb", tmp_path / "executed.ipynb", cwd=ROOT, progress_bar=False,
                                              parameters=dict(preset="smoke", run_folder=str(tmp_path / "run"), out=str(out)) | MORE.get(name, {}))
     run()
     for picture in PICTURES[name]: assert (out / picture).stat().st_size > 1000, picture
@@ -37,7 +37,7 @@ def test_notebook_reruns(name, tmp_path):
 
 
 def test_the_benchmark_reruns(tmp_path):
-    papermill.execute_notebook(ROOT / "nbs" / "figures" / "benchmark.ipynb", tmp_path / "executed.ipynb", cwd=ROOT, progress_bar=False,
+    papermill.execute_notebook(ROOT / "nbs" / "8_figures" / "step_timing.ipynb", tmp_path / "executed.ipynb", cwd=ROOT, progress_bar=False,
                                parameters=dict(preset="smoke", steps=1, out=str(tmp_path)))
     measured = json.loads((tmp_path / "metrics.json").read_text())["metrics"]
     for ratio, plain, ours in (("stage1.ratio_first", "stage1.first", "stage1.vdsm"), ("stage2_bf16.ratio_bf16", "stage2.plain_bf16", "stage2_bf16.vdsm"), ("stage2_half.ratio", "stage2.plain", "stage2_half.vdsm")):
@@ -46,7 +46,7 @@ def test_the_benchmark_reruns(tmp_path):
 
 def test_an_unknown_preset_is_named(tmp_path):
     with pytest.raises(papermill.PapermillExecutionError, match="unknown preset 'fast' for pendulum; choose one of quick"):
-        papermill.execute_notebook(ROOT / "nbs" / "figures" / "pendulum.ipynb", tmp_path / "executed.ipynb", cwd=ROOT, progress_bar=False,
+        papermill.execute_notebook(ROOT / "nbs" / "8_figures" / "pendulum.ipynb", tmp_path / "executed.ipynb", cwd=ROOT, progress_bar=False,
                                    parameters=dict(preset="fast", run_folder=str(tmp_path / "run"), out=str(tmp_path)))
     assert not (tmp_path / "run").exists()
 
@@ -60,9 +60,9 @@ def test_your_videos_needs_no_line_of_code(labelled, tmp_path):
         file.parent.mkdir(parents=True, exist_ok=True)
         iio.imwrite(file, (data[i] * 255).byte().permute(0, 2, 3, 1).numpy(), fps=8)
     (clips / "broken.mp4").write_bytes(b"not a video")
-    papermill.execute_notebook(ROOT / "nbs" / "figures" / "your_videos.ipynb", tmp_path / "executed.ipynb", cwd=ROOT, progress_bar=False,
+    papermill.execute_notebook(ROOT / "nbs" / "8_figures" / "your_videos.ipynb", tmp_path / "executed.ipynb", cwd=ROOT, progress_bar=False,
                                parameters=dict(folder=str(clips), preset="smoke", run_folder=str(tmp_path / "run"), out=str(tmp_path / "out")))
-    for picture in ("clips.png", "reconstruction.png", "swap.png", "swap.gif", "go_on.png", "go_on.gif"): assert (tmp_path / "out" / picture).stat().st_size > 1000, picture
+    for picture in ("clips.png", "reconstruction.png", "swap.png", "swap.gif", "extrapolate.png", "extrapolate.gif"): assert (tmp_path / "out" / picture).stat().st_size > 1000, picture
     report = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert [report["run"][k] for k in ("train_clips", "held_out_clips", "held_out")] == [20, 4, "validation"]         # and 4 for test
     assert ("probe.s_hat.identity.chance" in report["metrics"]) == labelled and "reconstruction.mse.mean_image" in report["metrics"]
@@ -72,7 +72,7 @@ def test_your_videos_needs_no_line_of_code(labelled, tmp_path):
 
 def test_a_folder_must_be_named(tmp_path):
     with pytest.raises(papermill.PapermillExecutionError, match="which folder"):
-        papermill.execute_notebook(ROOT / "nbs" / "figures" / "your_videos.ipynb", tmp_path / "executed.ipynb", cwd=ROOT, progress_bar=False)
+        papermill.execute_notebook(ROOT / "nbs" / "8_figures" / "your_videos.ipynb", tmp_path / "executed.ipynb", cwd=ROOT, progress_bar=False)
 
 
 def test_the_readme_lines_run(tmp_path, monkeypatch):

@@ -18,7 +18,7 @@ def place(tmp_path_factory):
 
 
 def execute(name, place, **parameters):
-    papermill.execute_notebook(ROOT / "nbs" / "figures" / f"{name}.ipynb", place / f"{name}.ipynb", cwd=place, progress_bar=False, parameters=parameters)
+    papermill.execute_notebook(ROOT / "nbs" / "8_figures" / f"{name}.ipynb", place / f"{name}.ipynb", cwd=place, progress_bar=False, parameters=parameters)
     cells = json.loads((place / f"{name}.ipynb").read_text())["cells"]
     return "".join("".join(o.get("text", "")) + "".join(o.get("data", {}).get("text/markdown", "")) for c in cells for o in c.get("outputs", []))
 

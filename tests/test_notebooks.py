@@ -1,10 +1,10 @@
-"Every notebook runs from top to bottom, as with nbdev_test; those of nbs/figures are papermill's."
+"Every notebook runs from top to bottom, as with nbdev_test; those of nbs/8_figures are papermill's."
 import subprocess, sys
 import pytest
 from conftest import NO_DATA, Missing
 from sync import ROOT
 
-ELSEWHERE = "figures", ".ipynb_checkpoints"
+ELSEWHERE = "8_figures", ".ipynb_checkpoints"
 NOTEBOOKS = sorted(p for p in (ROOT / "nbs").rglob("*.ipynb") if p.parent.name not in ELSEWHERE)
 RUN = "import sys; from nbdev.test import nbdev_test; nbdev_test(sys.argv[1], n_workers=0)"
 

@@ -30,7 +30,7 @@ def run_folder(tmp_path_factory):
 def test_figure_is_made(name, run_folder, tmp_path):
     if CHROMIUM is None and name in PLOTTED: raise Missing(NO_CHROMIUM)
     where = {} if name == "architecture" else dict(run_folder=str(tmp_path / "own" if name == "film" else run_folder))
-    done = papermill.execute_notebook(ROOT / "nbs" / "figures" / f"{name}.ipynb", tmp_path / "done.ipynb", cwd=ROOT, progress_bar=False,
+    done = papermill.execute_notebook(ROOT / "nbs" / "8_figures" / f"{name}.ipynb", tmp_path / "done.ipynb", cwd=ROOT, progress_bar=False,
                                       parameters=dict(dataset="pendulum", preset="smoke", out=str(tmp_path / "out")) | where | MORE.get(name, {}))
     pictures, metrics = (v.split() for v in FILES[name])
     for file in pictures: assert (tmp_path / "out" / file).stat().st_size > 1000, file
@@ -43,5 +43,5 @@ def test_figure_is_made(name, run_folder, tmp_path):
 def test_a_film_needs_its_training(run_folder, tmp_path):
     open_run("pendulum", "smoke", 0, tmp_path)
     with pytest.raises(papermill.PapermillExecutionError, match="finished run without a film"):
-        papermill.execute_notebook(ROOT / "nbs" / "figures" / "film.ipynb", tmp_path / "done.ipynb", cwd=ROOT, progress_bar=False,
+        papermill.execute_notebook(ROOT / "nbs" / "8_figures" / "film.ipynb", tmp_path / "done.ipynb", cwd=ROOT, progress_bar=False,
                                    parameters=dict(preset="smoke", share=1., run_folder=str(tmp_path), out=str(tmp_path / "out")))

@@ -6,9 +6,9 @@ import pytest, torch
 from lightning_fabric import Fabric
 from vdsm.data.sequences import ArraySequences
 from vdsm.training.annealing import Anneal
-from vdsm.training.checkpoint import AFTER_STAGE_1
+from vdsm.lib.checkpoint import AFTER_STAGE_1
 from vdsm.training.presets import PRESETS, Stage, get_preset
-from vdsm.training.two_stage import Run, StageTrainer, frame_batch, start_motion
+from vdsm.training.two_stage import Run, StageTrainer, frame_batch, init_dynamics
 
 SHARES = (0, .25, .5, .6, .75, .99)
 # what the paper sets, or leaves open
@@ -33,13 +33,13 @@ def test_a_preset_takes_steps_along_both_stages(dataset, name, tmp_path):
     preset = reduced(get_preset(dataset, name))
     torch.manual_seed(0)
     clips = torch.rand(8, max(preset.stage2.frames), preset.model.channels, 64, 64)
-    data = ArraySequences(clips, individual=torch.arange(8) // 2)
+    data = ArraySequences(clips, identity=torch.arange(8) // 2)
     fabric = Fabric(accelerator="cpu", devices=1, precision=preset.precision)
     run = Run(fabric, preset, data, tmp_path, seed=0, log_every=1)
-    run.vdsm.start_at(frame_batch(data, preset.stage1, torch.Generator())[0]["x"])
+    run.model.init_from_data(frame_batch(data, preset.stage1, torch.Generator())[0]["x"])
     for number, stage in enumerate(stages(preset), 1):
         run.stage = number
-        if number == 2: start_motion(run); run.step = 0; run.save(AFTER_STAGE_1)
+        if number == 2: init_dynamics(run); run.step = 0; run.save(AFTER_STAGE_1)
         trainer = StageTrainer(run, None)
         for share in SHARES:
             run.step = int(share * stage.steps)

@@ -60,7 +60,7 @@ def test_nothing_else_opens_the_test_split():
 
 
 def test_tables_open_test_and_runs_validation_unless_they_are_asked():
-    for file in sorted((ROOT / "nbs" / "figures").glob("*.ipynb")):
+    for file in sorted((ROOT / "nbs" / "8_figures").glob("*.ipynb")):
         wanted = "test" if MAY_OPEN_TEST.get(f"figures/{file.stem}", ()) is EVERY_CELL else "validation"
         chosen = [p["default"] for name, p in papermill.inspect_notebook(str(file)).items() if name == "split"]
         opens = any(re.search(r"\b(open_run|run_clips|measure_runs|VideoFolder)\(", code) for _, code in cells(file))
@@ -94,9 +94,9 @@ def mug(tmp_path, **options):
 DATA = dict(                                                # name -> data set of a split, what is held out by, what tells an identity
     pendulum=(lambda _: Pendulum, "clip", None),
     sprites=(lambda _: Sprites, "identity", lambda d: d.look.T.tolist()),
-    moving_mnist=(lambda _: MovingMNIST, "identity", lambda d: [bytes(d.images[i].numpy()) for i in d.individual]),
-    mug=(mug, "clip", None), mug_people=(lambda p: mug(p, split_by="individual"), "identity", lambda d: [d.classes["identity"][i] for i in d.factors["identity"]]),
-    video_folder=(video_folder, "clip", None), video_folder_people=(lambda p: video_folder(p, split_by="individual"), "identity", lambda d: [d.classes["identity"][i] for i in d.factors["identity"]]),
+    moving_mnist=(lambda _: MovingMNIST, "identity", lambda d: [bytes(d.images[i].numpy()) for i in d.identity]),
+    mug=(mug, "clip", None), mug_people=(lambda p: mug(p, split_by="identity"), "identity", lambda d: [d.classes["identity"][i] for i in d.factors["identity"]]),
+    video_folder=(video_folder, "clip", None), video_folder_people=(lambda p: video_folder(p, split_by="identity"), "identity", lambda d: [d.classes["identity"][i] for i in d.factors["identity"]]),
     video_folder_groups=(lambda p: video_folder(p, groups="does ."), "clip", lambda d: [d.classes["action"][i] for i in d.factors["action"]]))
 
 
@@ -118,7 +118,7 @@ def test_every_data_set_of_a_run_is_tried(): assert RUNS.keys() <= DATA.keys()
 def test_test_clips_are_those_of_older_figures():
     assert Pendulum("test", 3).amplitude.tolist() == pytest.approx([1.0228171538946942, 0.7899966351443585, 0.9606356608243806])
     assert Pendulum("train", 3).phase.tolist() == pytest.approx([0.016527635528529094, 0.8132702392002724, 0.9127555772777217])
-    assert Sprites("test").individual[::90].tolist() == [0, 110, 176, 285, 380, 476, 586, 655, 818, 882, 1003, 1096]
+    assert Sprites("test").identity[::90].tolist() == [0, 110, 176, 285, 380, 476, 586, 655, 818, 882, 1003, 1096]
     test = MovingMNIST("test")
     assert (len(test), test.which[:4, 0].tolist()) == (5500, [5845, 4470, 9002, 5321]) and test.start[0, 0].tolist() == pytest.approx([24.540681838989258, 28.572933197021484])
     assert (deal_out(np.arange(20)) == "test").nonzero()[0].tolist() == [4, 5, 13]
@@ -129,7 +129,7 @@ def test_a_folder_too_small_to_hold_out_trains_on_all_of_it_and_says_so(films, t
     folder, out = tmp_path / "films", tmp_path / "out"
     folder.mkdir()
     for i, clip in enumerate(Pendulum("validation", films, 40).clips(slice(None))): np.save(folder / f"film {i}.npy", clip.permute(0, 2, 3, 1).numpy())
-    papermill.execute_notebook(ROOT / "nbs" / "figures" / "your_videos.ipynb", tmp_path / "executed.ipynb", cwd=ROOT, progress_bar=False,
+    papermill.execute_notebook(ROOT / "nbs" / "8_figures" / "your_videos.ipynb", tmp_path / "executed.ipynb", cwd=ROOT, progress_bar=False,
                                parameters=dict(folder=str(folder), preset="smoke", run_folder=str(tmp_path / "run"), out=str(out)))
     run = json.loads((out / "metrics.json").read_text())["run"]
     assert run["split"] == "train/train" and run["train_clips"] == run["held_out_clips"] == 3 * films

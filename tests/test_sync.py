@@ -46,7 +46,7 @@ def test_readme_tables_are_the_measured_ones():
 
 
 def test_only_a_finished_run_of_these_cells_with_default_parameters_is_shown(tmp_path, monkeypatch):
-    code, file = nbformat.v4.new_code_cell, tmp_path / "nbs" / "figures" / "one.ipynb"
+    code, file = nbformat.v4.new_code_cell, tmp_path / "nbs" / "8_figures" / "one.ipynb"
     file.parent.mkdir(parents=True)
     picture = "import sys; print('shown'); print('noise', file=sys.stderr)\nfrom PIL import Image; Image.new('RGB', (5, 4))"
     nbformat.write(nbformat.v4.new_notebook(cells=[code("seed = 0\nfolder = ''", metadata=dict(tags=["parameters"])), code(picture)], metadata=dict(kernelspec=dict(name="python3", display_name="python3", language="python"))), file)

@@ -23,7 +23,7 @@ JUDGED = ("table1", "table2", "swap_benchmark")
 
 
 def run(name, place, seeds, **parameters):
-    papermill.execute_notebook(ROOT / "nbs" / "figures" / f"{name}.ipynb", place / "executed.ipynb", cwd=place, progress_bar=False,
+    papermill.execute_notebook(ROOT / "nbs" / "8_figures" / f"{name}.ipynb", place / "executed.ipynb", cwd=place, progress_bar=False,
                                parameters=dict(dataset="pendulum", preset="smoke", seeds=seeds, n_clips=60) | (dict(judge_steps=20) if name in JUDGED else {}) | parameters)
     return json.loads((place / "figures" / f"{name}_pendulum" / "metrics.json").read_text())
 

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from vdsm.data.pendulum import Pendulum
 from vdsm.data.sequences import ArraySequences
 from vdsm.training import two_stage
-from vdsm.training.checkpoint import AFTER_STAGE_1, checkpoints, load_checkpoint, read_config
+from vdsm.lib.checkpoint import AFTER_STAGE_1, checkpoints, load_checkpoint, read_config
 from vdsm.training.presets import get_preset
 from vdsm.training.two_stage import RETRIES, Run, StageTrainer, read_history, train
 
@@ -130,9 +130,9 @@ def poisoned(monkeypatch, times, where="gradient"):
     def spoiled(self):
         if (self.number, self.run.step) != (1, 3) or not left[0]: return step(self)
         left[0] -= 1
-        decoder = self.run.vdsm.decoder
+        decoder = self.run.model.decoder
         if where == "gradient": hook = decoder.first.weight.register_hook(lambda g: g * float("nan"))
-        else: hook = getattr(self.run.vdsm, where).register_forward_hook(lambda module, given, out: out * float("nan"))
+        else: hook = getattr(self.run.model, where).register_forward_hook(lambda module, given, out: out * float("nan"))
         try: return step(self)
         finally: hook.remove()
     monkeypatch.setattr(StageTrainer, "__call__", spoiled)
@@ -141,10 +141,10 @@ def poisoned(monkeypatch, times, where="gradient"):
 @pytest.mark.parametrize("where", ["gradient", "encoder", "decoder"])
 def test_a_nan_step_is_not_applied_and_the_run_goes_on(where, tmp_path, data, monkeypatch, capsys):
     poisoned(monkeypatch, 1, where)
-    vdsm = train(data, SMOKE, tmp_path, log_every=1)
+    model = train(data, SMOKE, tmp_path, log_every=1)
     said = capsys.readouterr().out
     assert "step 3 of stage 1" in said and "not applied" in said and "stage1-000002" in said and "0.5 of the learning rate until the next checkpoint" in said
-    assert all(p.isfinite().all() for p in vdsm.parameters())
+    assert all(p.isfinite().all() for p in model.parameters())
     rates = {(r["stage"], r["step"]): r["lr"] for r in read_history(tmp_path)}
     planned = lambda step: SMOKE.stage1.lr * SMOKE.stage1.lr_factor(step / SMOKE.stage1.steps)
     assert [rates[1, i] / planned(i) for i in (0, 2, 3, 4, 5)] == pytest.approx([1, .5, .5, 1, 1])      # halved from checkpoint 2 to checkpoint 4 only
@@ -167,7 +167,7 @@ def test_nan_for_ever_ends_in_a_sentence_and_loses_nothing(tmp_path, data, monke
 
 
 def test_nan_in_the_data_is_named_before_training(tmp_path):
-    data = ArraySequences(torch.rand(9, 16, 3, 64, 64), individual=torch.arange(9) % 3, name="clips of mine")
+    data = ArraySequences(torch.rand(9, 16, 3, 64, 64), identity=torch.arange(9) % 3, name="clips of mine")
     frames = data.frames
     data.frames = lambda c, t: frames(c, t).index_fill(0, torch.tensor([0]), float("nan"))
     with pytest.raises(ValueError, match="clips of mine: .* NaN"): train(data, SMOKE, tmp_path)
@@ -200,8 +200,8 @@ def test_a_device_without_an_operator_is_named_before_training(tmp_path, data, m
 def test_sixteen_bits_train_with_a_scaled_loss(tmp_path, data):
     train(data, SMOKE, tmp_path / "whole", log_every=1)
     half = lambda: Fabric(accelerator="cpu", devices=1, plugins=MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu", init_scale=32.)))
-    vdsm = train(data, SMOKE, tmp_path / "half", log_every=1, fabric=half())
-    assert all(p.isfinite().all() for p in vdsm.parameters())
+    model = train(data, SMOKE, tmp_path / "half", log_every=1, fabric=half())
+    assert all(p.isfinite().all() for p in model.parameters())
     whole, halves = ({(r["stage"], r["step"]): r["grad_norm"] for r in read_history(tmp_path / k)} for k in ("whole", "half"))
     known = [k for k, v in halves.items() if v is not None and k[0] == 1]
     assert known and all(halves[k] == pytest.approx(whole[k], rel=.2) for k in known[:1])               # the norm is that of the gradient, not of the scaled one
@@ -277,12 +277,12 @@ def test_a_finished_run_can_be_given_more_steps(tmp_path, data, monkeypatch):
         if self.run.step == 6 and not poisoned_at: poisoned_at.append(1); return None
         return step(self)
     monkeypatch.setattr(StageTrainer, "__call__", once)
-    vdsm = train(data, longer, tmp_path, log_every=1)
+    model = train(data, longer, tmp_path, log_every=1)
     assert poisoned_at and [r["step"] for r in read_history(tmp_path) if r["stage"] == 2] == list(range(9))
     after, config = weights(tmp_path), read_config(tmp_path / "final")
     assert any(not torch.equal(before[k], after[k]) for k in after) and (config["step"], config["preset"]["stage2"]["steps"]) == (9, 9)
     again = train(data, longer, tmp_path)
-    assert all(torch.equal(p, q) for p, q in zip(again.parameters(), vdsm.parameters()))
+    assert all(torch.equal(p, q) for p, q in zip(again.parameters(), model.parameters()))
     with pytest.raises(ValueError, match=r"differs in preset \(stage2\)"): train(data, SMOKE, tmp_path)
     with pytest.raises(ValueError, match=r"differs in preset \(stage1\)"): train(data, replace(longer, stage1=replace(SMOKE.stage1, steps=9)), tmp_path)
 
@@ -307,8 +307,8 @@ if len(sys.argv) > 3:
         if (self.number, self.run.step) == (2, 5): sys.exit('gone')
         return step(self)
     two_stage.StageTrainer.__call__ = ending
-vdsm = train(Pendulum(n_clips=28), preset, sys.argv[1], fabric=Fabric(accelerator='cpu', devices=int(os.environ.get('WORLD_SIZE', 1))))
-print('weights', torch.cat([p.flatten() for p in vdsm.parameters()]).double().norm().item(), flush=True)
+model = train(Pendulum(n_clips=28), preset, sys.argv[1], fabric=Fabric(accelerator='cpu', devices=int(os.environ.get('WORLD_SIZE', 1))))
+print('weights', torch.cat([p.flatten() for p in model.parameters()]).double().norm().item(), flush=True)
 """
 
 

@@ -15,11 +15,11 @@ from vdsm import VDSM, Explorer
 model = VDSM.from_pretrained('pendulum')
 explorer = Explorer('pendulum')
 import pathlib, vdsm
-from vdsm import shipped
-from vdsm.data.sequences import home
-assert home() == pathlib.Path.cwd()
+from vdsm import pretrained_names
+from vdsm.data.sequences import project_root
+assert project_root() == pathlib.Path.cwd()
 assert 'wrong' not in explorer.notice._dom_classes, explorer.notice.value
-print([vdsm.__file__, vdsm.__version__, str(explorer.data), shipped()])
+print([vdsm.__file__, vdsm.__version__, str(explorer.data), pretrained_names()])
 """
 
 
@@ -60,7 +60,7 @@ def test_an_installed_wheel_has_weights(installed, tmp_path):
     said = run(installed, "-c", OFFLINE + FIRST_LINES, cwd=tmp_path, env=elsewhere)
     file, number, clips, shipped = ast.literal_eval(said.splitlines()[-1])
     assert Path(file).is_relative_to(installed.parents[1].resolve()) and number == vdsm.__version__ == version("vdsm")
-    assert clips.startswith("pendulum/") and shipped == vdsm.shipped()
+    assert clips.startswith("pendulum/") and shipped == vdsm.pretrained_names()
     assert not any(tmp_path.iterdir())
 
 

@@ -1,5 +1,5 @@
 """What Windows lacks, taken away from the package's own modules; the standard library and other packages keep it.
-`import windows; windows.pretend()` before anything of vdsm is imported."""
+`import windows; windows.pretend()` before anything of model is imported."""
 import builtins, fcntl, os, pathlib, select, signal, stat, types
 
 MODULES = {"crypt", "fcntl", "grp", "nis", "posix", "pty", "pwd", "readline", "resource", "spwd", "syslog", "termios", "tty"}

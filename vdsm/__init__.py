@@ -13,11 +13,11 @@ NAMES = {  # module -> the names that people use most
     "data.moving_mnist": ["MovingMNIST"],
     "data.mug": ["MUG"],
     "data.video_folder": ["VideoFolder"],
-    "model.vdsm": ["VDSM", "VDSMConfig", "shipped"],
+    "model.vdsm": ["VDSM", "VDSMConfig", "pretrained_names"],
     "training.presets": ["get_preset"],
     "training.two_stage": ["train"],
     "training.runs": ["open_run"],
-    "latents": ["infer", "reconstruct", "swap", "go_on"],
+    "latents": ["encode", "reconstruct", "swap", "extrapolate"],
     "view.grids": ["clip_gif", "show_clips"],
     "view.explorer": ["Explorer"],
 }
