@@ -71,7 +71,7 @@ def test_what_cannot_be_measured_is_said_before_a_judge_learns(tmp_path):
 
 def test_a_killed_judge_leaves_nothing_behind(tmp_path):
     code = ("from pathlib import Path; from vdsm.evaluate.judge import JudgeConfig, get_judge\n"
-            f"print(get_judge('pendulum', config=JudgeConfig(width=4, hidden=8, steps=STEPS, batch=8), folder=Path({str(tmp_path)!r}), n_clips=140).about['accuracy'])")
+            f"print(get_judge('pendulum', config=JudgeConfig(width=4, hidden=8, steps=STEPS, batch=8), folder=Path({str(tmp_path)!r}), n_clips=140).metadata['accuracy'])")
     going = subprocess.Popen([sys.executable, "-c", code.replace("STEPS", "100000")], cwd=ROOT, stderr=subprocess.PIPE, text=True)
     seen = ""
     while "judge of pendulum" not in seen: seen += going.stderr.read(1)             # it is learning
@@ -86,7 +86,7 @@ def test_a_killed_judge_leaves_nothing_behind(tmp_path):
 def test_a_judge_of_another_architecture_is_replaced(tmp_path, capsys):
     make = lambda hidden: get_judge("pendulum", config=JudgeConfig(width=4, hidden=hidden, steps=2, batch=4), folder=tmp_path, n_clips=70)
     make(8)
-    assert make(12).about["model"]["hidden"] == 12
+    assert make(12).metadata["model"]["hidden"] == 12
     assert "holds another judge, of hidden 8 and not 12: training anew." in capsys.readouterr().out
     assert json.loads((tmp_path / "pendulum-train-0" / "config.json").read_text())["model"]["hidden"] == 12
-    assert make(12).about["accuracy"].keys() == {"colour", "speed"} and capsys.readouterr().out == ""
+    assert make(12).metadata["accuracy"].keys() == {"colour", "speed"} and capsys.readouterr().out == ""

@@ -10,8 +10,7 @@ __all__ = ['PUBLISHED_3', 'NETWORKS', 'clip_features', 'check_features', 'covari
 import math, torch
 from typing import Callable, Iterable
 from torch import Tensor
-from ..lib.report import markdown_table
-from ..lib.tables import cell
+from ..lib.report import format_metric, markdown_table
 
 # %% ../../nbs/5_evaluate/04_frechet.ipynb #features
 def clip_features(
@@ -126,7 +125,7 @@ def frechet_table(
     "A row for what was compared, with intervals; the title says network and counts."
     n, size = (int(metrics[f'frechet.{name}.{k}']) for k in ('clips', 'dimensions'))
     published = dataset == 'mug' and name == 'resnext'
-    def interval(measure, what, digits): return f"{cell(metrics, (k := f'{measure}.{name}.{what}'), 1, digits)} ({metrics[f'{k}.low']:.{digits}f} to {metrics[f'{k}.high']:.{digits}f})"
+    def interval(measure, what, digits): return f"{format_metric(metrics, (k := f'{measure}.{name}.{what}'), 1, digits)} ({metrics[f'{k}.low']:.{digits}f} to {metrics[f'{k}.high']:.{digits}f})"
     def others(what): return [', '.join(f'{k} {v}' for k, v in PUBLISHED_3.get(what, {}).items())] if published else []
     what = [k.split('.')[2] for k in metrics if k.startswith(f'kid.{name}.') and k.endswith('.low')]
     head = ['clips', 'Fréchet distance (95 %)', 'KID (95 %)', *(['published (MUG, 1,000 clips)'] if published else [])]

@@ -38,7 +38,7 @@ class Judge(nn.Module):
         channels: int=3, # of a frame
     ):
         super().__init__()
-        self.config, self.classes, self.about = config, classes, {}
+        self.config, self.classes, self.metadata = config, classes, {}
         w, H = config.width, config.hidden
         sizes = (channels, w, 2*w, 4*w, 8*w)
         block = lambda i, o: (nn.Conv2d(i, o, 4, 2, 1, bias=False), nn.BatchNorm2d(o), nn.LeakyReLU(.2, inplace=True))
@@ -103,7 +103,7 @@ FIT = .98 # accuracy on real clips, held out, from which a judge may judge
 
 def unfit(judge: Judge) -> dict[str, str]: # factor -> why
     "The factors on which a judge is not to be believed."
-    about, why = judge.about, {}
+    about, why = judge.metadata, {}
     for k, right in about['accuracy'].items():
         if right >= FIT: continue
         learned = about['accuracy_in_training'][k]
@@ -113,7 +113,7 @@ def unfit(judge: Judge) -> dict[str, str]: # factor -> why
 
 def verdict(judge: Judge) -> str: # one line, and one for each factor on which it is unfit
     "What is to be known of a judge before its word is taken."
-    a = judge.about
+    a = judge.metadata
     lines = [f"judge of {a['dataset']}, seed {a['seed']}: trained on {a['train']['clips']:,} real clips, right on {a['held_out_clips']:,} clips of the {a['held_out']} split: " + ', '.join(f'{k} {v:.3f}' for k, v in a['accuracy'].items())]
     return '\n'.join(lines + [f'unfit for {k}: {w}.' for k, w in unfit(judge).items()])
 
@@ -141,7 +141,7 @@ def load_judge(
     try:
         if any(load_tensors(judge, path/'weights.safetensors')): raise RuntimeError('its weights are those of another judge')
     except (SafetensorError, OSError, RuntimeError) as e: raise ValueError(f"{path/'weights.safetensors'} is missing, cut short or damaged") from None
-    judge.about = about
+    judge.metadata = about
     return judge.to('cuda' if torch.cuda.is_available() else 'cpu').eval()
 
 # %% ../../nbs/5_evaluate/01_judge.ipynb #get
@@ -160,8 +160,8 @@ def get_judge(
     except ValueError as e:
         if path.exists(): print(f'{e}: training anew.')
         judge = fit_judge(data, config, seed)
-        judge.about = dict(model=asdict(config), dataset=dataset, seed=seed, train=train, accuracy_in_training=accuracies(judge, data, 256))
-        save_checkpoint(path, judge, {k: v for k, v in judge.about.items() if k != 'model'})
+        judge.metadata = dict(model=asdict(config), dataset=dataset, seed=seed, train=train, accuracy_in_training=accuracies(judge, data, 256))
+        save_checkpoint(path, judge, {k: v for k, v in judge.metadata.items() if k != 'model'})
     held_out = open_dataset(dataset, split, **options)
-    judge.about |= dict(held_out=split, held_out_clips=min(1008, len(held_out)), accuracy=accuracies(judge, held_out))
+    judge.metadata |= dict(held_out=split, held_out_clips=min(1008, len(held_out)), accuracy=accuracies(judge, held_out))
     return judge

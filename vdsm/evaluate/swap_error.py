@@ -10,8 +10,7 @@ __all__ = ['PIXEL', 'SWAPS', 'psnr', 'gaussian_window', 'ssim', 'mean_image', 'p
 import torch
 from torch import Tensor
 from ..data.sequences import Sequences, draw_pairs
-from ..lib.report import markdown_table
-from ..lib.tables import cell
+from ..lib.report import format_metric, markdown_table
 from ..latents import reconstruct, swap
 from ..model.vdsm import VDSM
 
@@ -110,4 +109,4 @@ def swap_table(
     metrics: dict[str, float], # from `swap_error`, or of several seeds from `over_seeds`
 ) -> str: # Markdown
     "A row for what is compared with the truth."
-    return markdown_table(['compared with the true swap', 'mean absolute error', 'SSIM'], [[said, cell(metrics, swap_name('mae', of), 1, 5), cell(metrics, swap_name('ssim', of), 1, 4)] for of, said in SWAPS.items()])
+    return markdown_table(['compared with the true swap', 'mean absolute error', 'SSIM'], [[said, format_metric(metrics, swap_name('mae', of), 1, 5), format_metric(metrics, swap_name('ssim', of), 1, 4)] for of, said in SWAPS.items()])
