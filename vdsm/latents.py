@@ -55,7 +55,7 @@ def rollout_posterior(
 def encode(
     model: VDSM,
     clips: Tensor, # [B,T,C,64,64], or one clip [T,C,64,64], or one picture [C,64,64]
-    sample: bool=False, # rollout_posterior z from a sample of d, sampling each pose; otherwise from means
+    sample: bool=False, # unroll z from a sample of d, sampling each pose; otherwise from means
 ) -> Codes:
     "q(s), q(d) and q(z) of clips (eq. 2)."
     x = on_device(model, clips)

@@ -344,8 +344,9 @@ TUNED = {'guide.embed': 'frame_guide.pose.embed', 'guide.static': 'frame_guide.s
 def share_older_layers(
     model: 'VDSM', # changed in place
     missing: set[str], # parameters that a file lacks
-) -> bool: # whether nothing else is missing
+) -> bool: # whether it is such a checkpoint, and nothing else is missing
     "Put layers of which a checkpoint older than version 0.2 has one for both stages into both places."
+    if not missing: return False
     for pair in TUNED.items():
         modules = [model.get_submodule(name) for name in pair]
         for name, here, other in zip(pair, modules, modules[::-1]):
@@ -371,7 +372,7 @@ def find_pretrained(
     if name in pretrained_names(): return pretrained_folder()/name
     if Path(name).expanduser().is_dir(): return Path(name).expanduser()
     if isinstance(name, str) and re.fullmatch(r'[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*', name): return None
-    raise FileNotFoundError(f"no checkpoint {str(name)!r}: pretrained_names are {', '.join(pretrained_names()) or 'none'}; or give the folder of one, or a repository of the Hugging Face Hub as user/name.")
+    raise FileNotFoundError(f"no checkpoint {str(name)!r}: shipped are {', '.join(pretrained_names()) or 'none'}; or give the folder of one, or a repository of the Hugging Face Hub as user/name.")
 
 # %% ../../nbs/2_model/03_vdsm.ipynb #card
 CARD = """---

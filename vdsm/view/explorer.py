@@ -337,7 +337,7 @@ def open_both(
     if dataset is None and not trained: raise ValueError("this model does not say what it was trained on; give its clips: Explorer(model, dataset).")
     data = dataset if isinstance(dataset, Sequences) else open_dataset(dataset or trained, 'test')
     if trained not in (None, data.name):
-        raise ValueError(f"the model was trained on {trained} and these are clips of {data.name}; give Explorer(model, {trained!r}), or a model of {data.name} (pretrained_names are {', '.join(pretrained_names())}).")
+        raise ValueError(f"the model was trained on {trained} and these are clips of {data.name}; give Explorer(model, {trained!r}), or a model of {data.name} (shipped are {', '.join(pretrained_names())}).")
     if (there := data.clips([0], 1).shape[2]) != model.config.channels:
         raise ValueError(f"the model takes frames of {model.config.channels} channels and those of {data.name} have {there}; give the clips that it was trained on.")
     return model, data
