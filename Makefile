@@ -1,51 +1,67 @@
-# make reproduce   train VDSM on the pendulum and write figures/pendulum/   (DATASET=sprites or another notebook of nbs/8_figures; PRESET=bf16 on a processor with bfloat16; DATASET=your_videos FOLDER=... for your own)
-# make figures     all figures of the paper and more, from finished quick runs (a run that is missing is trained first); only what changed, several at a time (FIGURES="table1 film" for some of them)
-# make test        everything that has to hold
-# make lab         JupyterLab on the notebooks
-# make notebooks   what the notebooks say, written out: modules, README, clean metadata
-# make evidence    NAMES="pendulum table1_pendulum": keep what these runs measured, for README
+# `make help` lists what follows. Without make: see CONTRIBUTING.md.
 #
-# Without make: `python -m vdsm reproduce`, `python -m vdsm figures`, `python -m pytest tests` (see README).
+# Options, as in `make reproduce DATASET=sprites SEED=1`:
+#   DATASET   pendulum, sprites, moving_mnist, your_videos, or another notebook of nbs/8_figures
+#   PRESET    how to train: quick, or bf16 on a processor with bfloat16 instructions
+#   SEED      of the run
+#   FOLDER    with your videos, for DATASET=your_videos
+#   FIGURES   which figures, as in FIGURES="table1 film"; FIGURE_DATASETS: of which data sets
+#   JOBS      how many figures at a time; 0: one per core
+#   NAMES     which results to keep, as in NAMES="pendulum table1_pendulum"
 DATASET ?= pendulum
 PRESET ?=
-FOLDER ?=
 SEED ?= 0
+FOLDER ?=
 FIGURES ?=
 FIGURE_DATASETS ?=
 JOBS ?= 0
 NAMES ?=
 PYTHON ?= python3
-BIN := .venv/bin
 
-.PHONY: reproduce figures test lab notebooks evidence
+# All commands come from the virtual environment, which the first target creates.
+BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
-# large blocks from huge pages, where Linux has them: a step took up to a fifth less time (figures/evidence/step_timing)
+
+# Large memory blocks from huge pages, where Linux has them (measured in figures/evidence/step_timing).
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
-# threads that wait spin briefly and then sleep, as `import vdsm` has it too; for kernels that load torch first
+# OpenMP threads spin briefly and then sleep. `import vdsm` sets it too; here it also holds for
+# kernels that import torch first.
 ifndef OMP_WAIT_POLICY
 export GOMP_SPINCOUNT ?= 1000
 endif
 
-CHOSEN = $(if $(PRESET),--preset $(PRESET)) --seed $(SEED)
-reproduce: .venv/ready
-	@python -m vdsm reproduce $(DATASET) $(CHOSEN) $(if $(FOLDER),--folder "$(FOLDER)")
+RUN_OPTIONS = $(if $(PRESET),--preset $(PRESET)) --seed $(SEED)
 
-figures: .venv/ready
-	@python -m vdsm figures $(FIGURES) --datasets "$(FIGURE_DATASETS)" --jobs $(JOBS) $(CHOSEN)
+.PHONY: help reproduce figures test lab notebooks evidence gif counts
 
-test: .venv/ready
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*##/ ##/' | awk -F ' ## ' '{printf "make %-12s %s\n", $$1, $$2}'
+
+reproduce: .venv/ready ## train on DATASET, measure it, and write figures/DATASET/
+	@python -m vdsm reproduce $(DATASET) $(RUN_OPTIONS) $(if $(FOLDER),--folder "$(FOLDER)")
+
+figures: .venv/ready ## all figures and tables; only what changed, and missing runs are trained first
+	@python -m vdsm figures $(FIGURES) --datasets "$(FIGURE_DATASETS)" --jobs $(JOBS) $(RUN_OPTIONS)
+
+test: .venv/ready ## run the tests of all notebooks and pytest
 	pytest -q -n 2 --no-loadscope-reorder tests
 
-lab: .venv/ready
+lab: .venv/ready ## open JupyterLab on the notebooks
 	jupyter lab nbs
 
-notebooks: .venv/ready
+notebooks: .venv/ready ## write modules, README and RESULTS from the notebooks, and clean their metadata
 	nbdev_export
 	nbdev_clean
 	python tests/sync.py
 
-evidence: .venv/ready
+evidence: .venv/ready ## keep the results NAMES as evidence, from which README and RESULTS are computed
 	python tests/sync.py $(or $(NAMES),$(error which? Say NAMES="pendulum table1_pendulum"))
+
+gif: .venv/ready ## draw the moving picture of README again, from the pretrained Sprites model
+	python tests/swap_gif.py
+
+counts: .venv/ready ## count long lines, long cells, pictures and docstrings of the notebooks
+	python tests/counts.py
 
 .venv/ready: requirements.txt settings.ini setup.py
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'vdsm needs Python 3.11 or newer; say which: make PYTHON=python3.11')"

@@ -1,68 +1,88 @@
-"""What the notebooks say, written out: the tables of nbs/index.ipynb from
-figures/evidence/*/metrics.json, README.md from nbs/index.ipynb, and in nbs/8_figures/ what the last run
-with the default parameters showed (a default that is empty is there to be given).
-`python tests/sync.py` writes all; test_sync.py compares. `python tests/sync.py pendulum sprites` keeps
-what these runs measured as evidence: it copies figures/<name>/metrics.json, and the picture that README
+"""Write out what the notebooks show: README.md from nbs/index.ipynb and RESULTS.md from nbs/results.ipynb,
+with tables computed from figures/evidence/*/metrics.json, and in nbs/8_figures/ the outputs of the last
+run with the default parameters (a default that is empty has to be given).
+`python tests/sync.py` writes all of it; test_sync.py compares. `python tests/sync.py pendulum sprites` keeps
+the results of these runs as evidence: it copies figures/<name>/metrics.json, and the picture that RESULTS.md
 shows, to figures/evidence/<name>/."""
 import ast, base64, contextlib, io, os, re, shutil, sys, tempfile
 from pathlib import Path
 import nbformat, papermill, yaml
 from PIL import Image
 
-ECHO_OFF = "#| echo: false"
 ROOT = Path(__file__).resolve().parent.parent
-INDEX = ROOT / "nbs" / "index.ipynb"
+NBS = ROOT / "nbs"
+PAGES = {"README.md": NBS / "index.ipynb", "RESULTS.md": NBS / "results.ipynb"}
+HIDDEN, ECHO_OFF = "#| hide\n", "#| echo: false\n"    # code and output; code only
+LINK = re.compile(r"(\]\()(?!https?:|#)([^)\s]+)(\))")
+
+
+def run_cell(source: str, scope: dict):
+    "Run a cell in `scope`; the value of its last line, if that is an expression."
+    tree = ast.parse(source)
+    last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
+    exec(compile(tree, "<cell>", "exec"), scope)
+    if last is not None: return eval(compile(ast.Expression(last.value), "<cell>", "eval"), scope)
 
 
 def tables(notebook) -> list:
-    "Cells of the index that show what was measured, each with the Markdown that the figures give now."
+    "The cells of a page that compute tables, each with the Markdown that the evidence gives now."
     scope, found = {}, []
     with contextlib.chdir(ROOT):
         for cell in notebook.cells:
-            if cell.cell_type != "code" or not cell.source.startswith(ECHO_OFF): continue
-            lines, last = cell.source.rsplit("\n", 1)
-            exec(lines, scope)
-            found.append((cell, eval(last, scope).data))
+            if cell.cell_type != "code" or not cell.source.startswith((HIDDEN, ECHO_OFF)): continue
+            value = run_cell(cell.source, scope)
+            if cell.source.startswith(ECHO_OFF): found.append((cell, value.data))
     return found
 
 
-def fill_tables():
-    "Write what the figures give now into the index."
-    notebook = nbformat.read(INDEX, as_version=4)
-    for cell, text in tables(notebook): cell.outputs = [nbformat.v4.new_output("execute_result", {"text/markdown": text, "text/plain": "<IPython.core.display.Markdown object>"})]
-    INDEX.write_text(nbformat.writes(notebook) + "\n")
+def fill_tables(page: Path):
+    "Write the tables that the evidence gives now into the notebook of a page."
+    notebook = nbformat.read(page, as_version=4)
+    plain = "<IPython.core.display.Markdown object>"
+    for cell, text in tables(notebook):
+        data = {"text/markdown": text, "text/plain": plain}
+        cell.outputs = [nbformat.v4.new_output("execute_result", data)]
+    page.write_text(nbformat.writes(notebook) + "\n")
 
 
-def readme() -> str:
-    "README.md as nbs/index.ipynb has it, by nbdev's own processing and nbconvert."
+def from_root(text: str) -> str:
+    "Links that start at the folder of the notebooks, started at the root of the repository."
+    def rebased(match):
+        path, *anchor = match[2].split("#")
+        path = os.path.relpath(NBS / path, ROOT).replace(os.sep, "/") + "/" * path.endswith("/")
+        return match[1] + "#".join([path, *anchor]) + match[3]
+    return LINK.sub(rebased, text)
+
+
+def pages() -> dict[str, str]:
+    "The Markdown of each page, by nbdev's own processing and nbconvert."
     from nbconvert import MarkdownExporter
     from nbconvert.preprocessors import TagRemovePreprocessor
     from nbdev.serve import proc_nbs
-    with tempfile.TemporaryDirectory() as tmp:
-        copy = Path(tmp) / "project"
+    hide = TagRemovePreprocessor(remove_input_tags={"no-source"}, enabled=True)
+    exporter = MarkdownExporter()
+    exporter.register_preprocessor(hide, enabled=True)
+    with tempfile.TemporaryDirectory() as tmp, contextlib.chdir(tmp):
+        copy = Path(tmp) / "nbs"
         copy.mkdir()
-        shutil.copy(ROOT / "settings.ini", copy)
-        (copy / "nbs").mkdir()
-        shutil.copy(ROOT / "nbs" / "index.ipynb", copy / "nbs")
-        here = os.getcwd()
-        os.chdir(copy)
-        try:
-            done = Path(proc_nbs(str(copy / "nbs"), n_workers=0, force=True))
-            notebook = nbformat.read(done / "index.ipynb", as_version=4)
-            for cell in notebook.cells:
-                cell.source = cell.source.removeprefix("#| eval: false\n")
-                if ECHO_OFF in cell.source: cell.metadata["tags"] = ["no-source"]
-            hide = TagRemovePreprocessor(remove_input_tags={"no-source"}, enabled=True)
-            exporter = MarkdownExporter()
-            exporter.register_preprocessor(hide, enabled=True)
-            text, _ = exporter.from_notebook_node(notebook)
-        finally:
-            os.chdir(here)
-    head = re.match(r"\A---\n(.*?)\n---\n", text, flags=re.S)          # nbdev moves title and summary into front matter
+        shutil.copy(ROOT / "settings.ini", tmp)
+        for page in PAGES.values(): shutil.copy(page, copy)
+        done = Path(proc_nbs(str(copy), n_workers=0, force=True))
+        return {name: markdown(done / page.name, exporter) for name, page in PAGES.items()}
+
+
+def markdown(file: Path, exporter) -> str:
+    "A notebook that nbdev has processed, as Markdown."
+    notebook = nbformat.read(file, as_version=4)
+    for cell in notebook.cells:
+        cell.source = cell.source.removeprefix("#| eval: false\n")
+        if ECHO_OFF.strip() in cell.source: cell.metadata["tags"] = ["no-source"]
+    text, _ = exporter.from_notebook_node(notebook)
+    head = re.match(r"\A---\n(.*?)\n---\n", text, flags=re.S)    # nbdev's front matter
     if head:
         about = yaml.safe_load(head[1])
         text = f"# {about['title']}\n\n> {about['description']}\n\n" + text[head.end():]
-    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+    return from_root(re.sub(r"\n{3,}", "\n\n", text).strip() + "\n")
 
 
 def run_of(file: Path):
@@ -104,7 +124,7 @@ def show_figures():
 
 
 def keep_evidence(names: list[str]) -> list[Path]:
-    "Copy what runs measured to where it is committed, with the picture that README shows."
+    "Copy what runs measured to where it is committed, with the picture that RESULTS.md shows."
     figures, kept = ROOT / "figures", []
     for name in names:
         if not (figures / name / "metrics.json").exists():
@@ -124,6 +144,6 @@ if __name__ == "__main__":
         try: print(*(f.relative_to(ROOT) for f in keep_evidence(sys.argv[1:])), sep="\n")
         except FileNotFoundError as e: sys.exit(str(e))
         sys.exit()
-    fill_tables()
     show_figures()
-    (ROOT / "README.md").write_text(readme())
+    for page in PAGES.values(): fill_tables(page)
+    for name, text in pages().items(): (ROOT / name).write_text(text)

@@ -1,6 +1,5 @@
 "Small configurations drawn at random: each trains, or is refused in a sentence before its first step."
 import random
-from dataclasses import replace
 import pytest, torch
 from vdsm.data.sequences import ArraySequences
 from vdsm.model.vdsm import VDSMConfig

@@ -17,7 +17,7 @@ MAY_OPEN_TEST = {                                           # notebook -> ids of
     "view/01_explorer": EVERY_CELL,
     "evaluate/04_report": {"read", "group-test"},    # names the split of older files, opens nothing
     "evaluate/13_shipped": {"half-test"}}                   # the shipped pendulum is shown
-TESTS = {"test_splits.py": "this", "test_tables.py": "of the tables", "test_explorer_kernel.py": "of the explorer"}
+TESTS = {"test_splits.py": "this", "swap_gif.py": "of the picture in README", "test_tables.py": "of the tables", "test_explorer_kernel.py": "of the explorer"}
 
 
 def opens_test(code):

@@ -1,8 +1,8 @@
-"The modules are what the notebooks export, the README is what index.ipynb says, and notebooks are fit to read."
-import json, os, re, shutil, subprocess, sys
+"Modules are what the notebooks export, README and RESULTS what theirs say, and notebooks are fit to read."
+import json, re, shutil, subprocess, sys
 from pathlib import Path
 import nbformat, papermill, pytest, sync
-from sync import INDEX, ROOT, readme, tables
+from sync import PAGES, ROOT, tables
 
 NOTEBOOKS = sorted(p for p in (ROOT / "nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
 
@@ -22,27 +22,60 @@ def test_modules_are_what_the_notebooks_export(tmp_path):
     assert not differ, f"{differ} are not what the notebooks export; run `make notebooks`"
 
 
-def test_readme_is_index():
-    assert (ROOT / "README.md").read_text() == readme(), "README.md is not what nbs/index.ipynb says; run `make notebooks`"
+@pytest.fixture(scope="module")
+def written(): return sync.pages()
 
 
-def test_readme_has_every_section_of_the_index():
-    cells = json.loads((ROOT / "nbs" / "index.ipynb").read_text())["cells"]
-    titles = [line for c in cells if c["cell_type"] == "markdown" for line in "".join(c["source"]).splitlines() if line.startswith("## ")]
+@pytest.mark.parametrize("name", PAGES)
+def test_pages_are_what_their_notebooks_say(written, name):
+    text = (ROOT / name).read_text()
+    assert text == written[name], f"{name} is not what {PAGES[name].name} says; run `make notebooks`"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_pages_have_every_section_of_their_notebooks(name):
+    cells = json.loads(PAGES[name].read_text())["cells"]
+    lines = [line for c in cells if c["cell_type"] == "markdown"
+             for line in "".join(c["source"]).splitlines()]
+    titles, text = [line for line in lines if line.startswith("## ")], (ROOT / name).read_text()
+    assert len(titles) > 3 and not [t for t in titles if t not in text]
+
+
+def test_the_readme_is_short_and_begins_with_a_moving_picture():
     text = (ROOT / "README.md").read_text()
-    assert "## Two commands" in titles and not [t for t in titles if t not in text]
+    first = re.search(r"!\[[^]]+\]\(([^)]+)\)", text)[1]
+    picture = ROOT / first
+    assert len(text.encode()) < 6500
+    assert first.endswith(".gif") and 100_000 < picture.stat().st_size < 1_500_000
+    assert "CC BY-SA 3.0" in text[text.index(first):].split("\n\n")[1]
+    assert "## Two commands" in text and "step_timing" not in text
 
 
-def test_links_of_the_readme_lead_somewhere():
-    links = re.findall(r"\]\(([^)]+)\)", (ROOT / "README.md").read_text())
-    absent = [link for link in links if not link.startswith("https://") and not (ROOT / link).exists()]
-    assert len(links) > 30 and not absent and not [link for link in links if "vdsm.github.io" in link], absent     # nbdev links names in backticks to a site that is not there
+@pytest.mark.parametrize("name", [*PAGES, "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_links_of_the_pages_lead_somewhere(name):
+    text = (ROOT / name).read_text()
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", text) if not link.startswith("https://")]
+    for link in links:
+        file, _, anchor = link.partition("#")
+        assert (ROOT / (file or name)).exists(), link
+        if anchor: assert anchor in anchors((ROOT / (file or name)).read_text()), link
+    assert name == "CHANGELOG.md" or len(links) >= 4
+    assert "vdsm.github.io" not in text         # nbdev links names in backticks to a site of its own
 
 
-def test_readme_tables_are_the_measured_ones():
-    found = tables(nbformat.read(INDEX, as_version=4))
-    assert len(found) == 7
-    for cell, now in found: assert now == cell.outputs[0].data["text/markdown"], "figures/evidence/*/metrics.json changed; run `make notebooks`"
+def anchors(text):
+    "The names that the titles of a page have on the web."
+    titles = re.findall(r"^#+ (.*)$", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", t.lower()).replace(" ", "-") for t in titles}
+
+
+@pytest.mark.parametrize("name, n", {"README.md": 2, "RESULTS.md": 17}.items())
+def test_tables_of_the_pages_are_the_measured_ones(name, n):
+    found = tables(nbformat.read(PAGES[name], as_version=4))
+    assert len(found) == n
+    for cell, now in found:
+        shown = cell.outputs[0].data["text/markdown"]
+        assert now == shown, "figures/evidence/*/metrics.json changed; run `make notebooks`"
 
 
 def test_only_a_finished_run_of_these_cells_with_default_parameters_is_shown(tmp_path, monkeypatch):

@@ -1,5 +1,5 @@
 "Runs that are killed, resumed, damaged or go wrong."
-import json, os, signal, socket, subprocess, sys, threading, time
+import json, os, signal, socket, subprocess, sys, threading
 from dataclasses import replace
 from pathlib import Path
 import pytest, torch

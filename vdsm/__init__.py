@@ -5,7 +5,8 @@ import os
 # OpenMP's threads wait for each other by spinning. Beside another busy process they would spin away
 # the time that it could use, so they spin briefly and then sleep. It has to be said before torch is
 # loaded, and what a user says counts.
-if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys(): os.environ["GOMP_SPINCOUNT"] = "1000"
+if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
+    os.environ["GOMP_SPINCOUNT"] = "1000"
 
 NAMES = {  # module -> the names that people use most
     "data.pendulum": ["Pendulum"],
