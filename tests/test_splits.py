@@ -8,11 +8,12 @@ from vdsm.data.pendulum import Pendulum
 from vdsm.data.sequences import SPLITS
 from vdsm.data.sprites import Sprites
 from vdsm.data.video_folder import VideoFolder, deal_out
-from vdsm.training.runs import RUNS, open_run
+from vdsm.data.registry import DATASETS
+from vdsm.training.runs import open_run
 
 EVERY_CELL = None
 MAY_OPEN_TEST = {                                           # notebook -> ids of the cells that may
-    **{f"data/{name}": EVERY_CELL for name in ("00_sequences", "01_pendulum", "02_sprites", "03_moving_mnist", "04_video_folder", "05_mug")},     # define the splits
+    **{f"data/{name}": EVERY_CELL for name in ("00_sequences", "01_pendulum", "02_sprites", "03_moving_mnist", "04_video_folder", "05_mug", "06_registry")},     # define the splits
     **{f"figures/{name}": EVERY_CELL for name in ("table1", "table2", "table3", "swap_benchmark", "disentanglement", "extrapolation")},           # the final tables
     "view/01_explorer": EVERY_CELL,
     "evaluate/04_report": {"read", "group-test"},    # names the split of older files, opens nothing
@@ -112,7 +113,7 @@ def test_splits_are_disjoint(name, tmp_path):
         for other in set(SPLITS) - {split}: assert not first[split] & first[other] and not (who and who[split] & who[other]), (split, other)
 
 
-def test_every_data_set_of_a_run_is_tried(): assert RUNS.keys() <= DATA.keys()
+def test_every_data_set_of_a_run_is_tried(): assert DATASETS.keys() <= DATA.keys()
 
 
 def test_test_clips_are_those_of_older_figures():

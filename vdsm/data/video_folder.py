@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['FITS', 'MAX_PIXELS', 'MAX_FRAMES', 'MAX_DRAWN', 'FORMATS', 'MAX_BYTES', 'SPOILED', 'SCALE', 'FILTERS', 'RGBA_BYTES',
-           'IMAGES', 'VIDEOS', 'READS', 'to_bytes', 'fit_frame', 'open_picture', 'picture_frame', 'strip_frames',
-           'natural', 'numbered', 'folder_frames', 'array_layout', 'array_header', 'array_frames', 'npy_frames',
-           'npz_frames', 'decoder', 'pipe_bytes', 'video_frames', 'printable', 'Source', 'walk', 'are_strips',
-           'find_sources', 'source_frames', 'decode', 'Videos', 'locked', 'remove_dead', 'cached', 'pattern_fields',
-           'usual_pattern', 'read_labels', 'joined', 'deal_out', 'segment_starts', 'Segments', 'tell_skipped',
-           'tell_once', 'split_keys', 'NothingHeldOut', 'nothing_held_out', 'VideoFolder', 'folder_videos',
-           'without_ending', 'path_fields', 'table_fields']
+           'IMAGES', 'VIDEOS', 'READS', 'INFO', 'to_bytes', 'fit_frame', 'open_picture', 'picture_frame',
+           'strip_frames', 'natural', 'numbered', 'folder_frames', 'array_layout', 'array_header', 'array_frames',
+           'npy_frames', 'npz_frames', 'decoder', 'pipe_bytes', 'video_frames', 'printable', 'Source', 'walk',
+           'are_strips', 'find_sources', 'source_frames', 'decode', 'Videos', 'locked', 'remove_dead', 'cached',
+           'pattern_fields', 'usual_pattern', 'read_labels', 'joined', 'deal_out', 'segment_starts', 'Segments',
+           'tell_skipped', 'tell_once', 'split_keys', 'NothingHeldOut', 'nothing_held_out', 'VideoFolder',
+           'folder_videos', 'without_ending', 'path_fields', 'table_fields']
 
 # %% ../../nbs/1_data/04_video_folder.ipynb #cell03
 import csv, functools, hashlib, imageio_ffmpeg, json, math, numpy as np, os, posixpath, re, shutil, stat, subprocess, tempfile, torch, warnings, zipfile
@@ -25,7 +25,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor, Generator
 from tqdm import tqdm
-from .sequences import Sequences, FRAME, SPLITS, check_split, project_root
+from .sequences import DatasetInfo, Sequences, FRAME, SPLITS, shared_factors, check_split, project_root
 
 # %% ../../nbs/1_data/04_video_folder.ipynb #to-bytes
 def to_bytes(
@@ -472,6 +472,7 @@ class Segments(Sequences):
         classes: dict[str, tuple[str, ...]]|None=None, # factor -> its values in order; of the others, those there are
         strict: bool=False, # raise for what would be skipped
         skipped: dict[str, str]|None=None, # path -> why, of what is no clip
+        static_factors: tuple[str, ...]|None=None, # those of the identity; default: those that its clips share
     ):
         self.videos, self.stride, span = videos, stride, (n_frames - 1)*stride + 1
         if min(n_frames, stride, segments or 1) < 1: raise ValueError(f"n_frames={n_frames}, stride={stride}, segments={segments}: give 1 or more of each.")
@@ -485,6 +486,10 @@ class Segments(Sequences):
         classes = {k: tuple(sorted(set(v), key=natural)) for k, v in values.items()} | (classes or {})
         factors = {k: torch.tensor([classes[k].index(x) for x in v]) for k, v in values.items()}
         who = factors.get('identity', torch.arange(len(kept)))
+        if static_factors is None: static_factors = self.static_factors
+        if static_factors is None: static_factors = shared_factors(factors, who)
+        elif odd := [k for k in static_factors if k not in factors]:
+            raise ValueError(f"{name} has no factor {odd[0]!r}; its factors are {', '.join(factors) or 'none'}.")
         names = [videos.names[i] for i in kept]
         parts = joined(*split_keys(names, who.tolist(), split_by, groups))
         mine = torch.from_numpy((deal_out(parts, held_out, seed) == check_split(split)).nonzero()[0])
@@ -494,7 +499,7 @@ class Segments(Sequences):
         self.clip = kept[mine[which]]                            # which of `videos` each item is from [M]
         self.start = videos.first[self.clip] + start             # its first frame there [M]
         of = mine[which]
-        super().__init__(name, split, n_frames, {k: v[of] for k, v in factors.items()}, classes, who[of])
+        super().__init__(name, split, n_frames, {k: v[of] for k, v in factors.items()}, classes, who[of], static_factors)
 
     def frames(self, clips, times):
         return torch.from_numpy(self.videos.pixels[(self.start[clips] + times*self.stride).numpy()]).movedim(-1, -3).contiguous().float()/255
@@ -552,7 +557,7 @@ class VideoFolder(Segments):
         strips: bool|None=None, # see `find_sources`
         cache: Path|None=None, # folder of caches, default data/cache
         name: str|None=None, # of the data set, default the folder's
-        **segments, # options of `Segments`: n_frames, stride, segments, split_by, groups, held_out, seed, strict
+        **segments, # options of `Segments`: n_frames, stride, segments, split_by, groups, held_out, seed, strict, static_factors
     ):
         check_split(split)
         if channels not in (1, 3): raise ValueError(f"channels={channels}: choose 3 for colour or 1 for grey.")
@@ -587,3 +592,7 @@ def table_fields(videos: Videos, file: Path) -> list[dict[str, str]|str]: # of e
     if not Path(file).is_file(): raise FileNotFoundError(f"no table of labels {file}; write one with the column file and a column for each factor.")
     rows = read_labels(file)
     return [rows.get(n) or rows.get(f) or f"has no row in {Path(file).name}" for n, f in zip(videos.names, videos.files)]
+
+# %% ../../nbs/1_data/04_video_folder.ipynb #info
+INFO = DatasetInfo('video_folder', VideoFolder, 'Video folder', needs=('path',))
+

@@ -15,7 +15,7 @@ from torch import nn, Tensor, Generator
 from ..data.sequences import Sequences, check_clips, project_root
 from ..model.vdsm import load_tensors
 from ..lib.checkpoint import save_checkpoint
-from ..training.presets import open_dataset
+from ..data.registry import open_dataset
 from ..lib.progress import Progress
 
 # %% ../../nbs/5_evaluate/01_judge.ipynb #net

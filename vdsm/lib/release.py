@@ -14,7 +14,7 @@ from ..data.sequences import project_root
 from ..latents import reconstruct, swap
 from ..model.vdsm import VDSM, pretrained_folder, read_config, pretrained_names
 from .checkpoint import load_checkpoint
-from ..training.presets import open_dataset
+from ..data.registry import open_dataset
 
 # %% ../../nbs/lib/06_release.ipynb #half
 NOTHING = .5/255 # the largest change of a pixel that counts as none

@@ -23,7 +23,7 @@ from ..data.sequences import Sequences, project_root, identity_frames
 from ..latents import Codes, Gaussian, decode, encode, sensitivity, rollout_prior, rollout_posterior
 from ..model.vdsm import VDSM, pretrained_names
 from ..readout import Readout
-from ..training.presets import open_dataset
+from ..data.registry import open_dataset
 from .grids import GAP, clip_gif, clip_grid, with_sources
 
 # %% ../../nbs/6_view/00_explorer.ipynb #scene
@@ -317,10 +317,8 @@ def some_clips(data: Sequences, n: int, seed: int=0) -> Tensor: # indices [<=n]
     return out
 
 def factors_of(data: Sequences) -> tuple[list[str], list[str]]: # of who, of what
-    "Factors that all clips of an identity share, and the others."
-    first = data.by_identity[data.first_clip][data.identity_index]
-    who = [f for f, y in data.factors.items() if len(data.clip_counts) < len(data) and torch.equal(y, y[first])]
-    return who, [f for f in data.factors if f not in who]
+    "Static factors, and dynamic ones."
+    return list(data.static_factors), list(data.dynamic_factors)
 
 def named(data: Sequences, clip: int, factors: list[str]) -> str:
     "What a clip shows."
