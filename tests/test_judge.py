@@ -1,0 +1,57 @@
+"Judges in a folder: loaded if they are the right ones, trained anew if they are others or damaged."
+import json
+import pytest
+from fastcore.test import test_eq as eq, test_ne as ne
+from vdsm.data.pendulum import Pendulum
+from vdsm.evaluate.judge import JudgeConfig, get_judge, verdict
+
+SMALL = JudgeConfig(width=4, hidden=8, steps=4, batch=8)
+
+
+@pytest.fixture
+def get(tmp_path, capsys):
+    "A judge of `tmp_path`, and what was printed."
+    def made(**kwargs):
+        capsys.readouterr()
+        judge = get_judge("pendulum", folder=tmp_path, **dict(config=SMALL, n_clips=140) | kwargs)
+        return judge, capsys.readouterr().out
+    return made
+
+
+def test_a_judge_is_trained_once(get, tmp_path):
+    first, text = get()
+    eq(text, "")
+    file = tmp_path / "pendulum-train-0" / "weights.safetensors"
+    made = file.stat().st_mtime_ns
+    again, text = get()
+    eq((text, file.stat().st_mtime_ns), ("", made))
+    x = Pendulum("validation", 8).clips(slice(None))
+    eq(first(x)["colour"], again(x)["colour"])
+    eq(first.metadata, again.metadata)
+    eq((first.metadata["held_out"], first.metadata["held_out_clips"]), ("validation", 140))
+    assert "of the validation split" in verdict(first)
+    assert "accuracy" not in json.loads((file.parent / "config.json").read_text())      # another table may judge clips of another split
+    ne(first(x)["colour"], get(seed=1)[0](x)["colour"])
+    eq(sorted(p.name for p in tmp_path.iterdir()), ["pendulum-train-0", "pendulum-train-1"])
+
+
+def test_another_judge_or_a_damaged_one_is_replaced(get, tmp_path):
+    get()
+    _, text = get(config=JudgeConfig(width=4, hidden=12, steps=4, batch=8))
+    assert "another judge, of hidden 8 and not 12: training anew." in text
+    _, text = get(n_clips=70)
+    assert "clips 140 and not 70" in text and "hidden 12 and not 8" in text
+    folder = tmp_path / "pendulum-train-0"
+    (folder / "weights.safetensors").write_bytes(b"half")
+    assert "cut short or damaged: training anew" in get(n_clips=70)[1]
+    (folder / "config.json").unlink()
+    assert "holds no judge that can be read" in get(n_clips=70)[1]
+
+
+def test_a_judge_from_before_the_size_of_frames_was_recorded(get, tmp_path):
+    get()
+    file = tmp_path / "pendulum-train-0" / "config.json"
+    about = json.loads(file.read_text())
+    del about["train"]["size"]
+    file.write_text(json.dumps(about))
+    eq(get()[1], "")
