@@ -7,6 +7,7 @@
 #   FOLDER    with your videos, for DATASET=your_videos
 #   FIGURES   which figures, as in FIGURES="table1 film"; FIGURE_DATASETS: of which data sets
 #   JOBS      how many figures at a time; 0: one per core
+#   NOTEBOOKS whose pictures to make, as in NOTEBOOKS="02_dynamics grids"
 #   NAMES     which results to keep, as in NAMES="pendulum table1_pendulum"
 DATASET ?= pendulum
 PRESET ?=
@@ -16,6 +17,7 @@ FIGURES ?=
 FIGURE_DATASETS ?=
 JOBS ?= 0
 NAMES ?=
+NOTEBOOKS ?=
 PYTHON ?= python3
 
 # All commands come from the virtual environment, which the first target creates.
@@ -32,7 +34,7 @@ endif
 
 RUN_OPTIONS = $(if $(PRESET),--preset $(PRESET)) --seed $(SEED)
 
-.PHONY: help reproduce figures test lab notebooks evidence gif counts
+.PHONY: help reproduce figures pictures test lab notebooks evidence gif counts
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*##/ ##/' | awk -F ' ## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -42,6 +44,9 @@ reproduce: .venv/ready ## train on DATASET, measure it, and write figures/DATASE
 
 figures: .venv/ready ## all figures and tables; only what changed, and missing runs are trained first
 	@python -m vdsm figures $(FIGURES) --datasets "$(FIGURE_DATASETS)" --jobs $(JOBS) $(RUN_OPTIONS)
+
+pictures: .venv/ready ## run the notebooks that keep pictures again, except those of nbs/8_figures
+	JOBS=$(JOBS) python tests/pictures.py $(NOTEBOOKS)
 
 test: .venv/ready ## run the tests of all notebooks and pytest
 	pytest -q -n 2 --no-loadscope-reorder tests

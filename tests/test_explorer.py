@@ -98,7 +98,7 @@ def paused(page):
 
 
 def pick(page, group, nth):
-    page.locator(f".vdsm-thumbs fieldset[aria-label^='{group}'] >> nth=0").locator("label").nth(nth).click()
+    page.locator(f".vdsm-thumbnails fieldset[aria-label^='{group}'] >> nth=0").locator("label").nth(nth).click()
 
 
 def test_plays_and_pauses(page):
@@ -114,15 +114,15 @@ def test_plays_and_pauses(page):
 
 
 def test_clips_are_chosen(paused):
-    for group, nth, shown in (("Who", 2, 0), ("Does what", 4, 1)):
+    for group, nth, shown in (("Identity", 2, 0), ("Action", 4, 1)):
         changes(paused, lambda: pick(paused, group, nth), shown)
         settle(paused)
     before = picture(paused)
     changes(paused, lambda: paused.keyboard.press("ArrowRight"), 1)         # the thumbnails are radio buttons
     settle(paused)
     assert picture(paused) != before
-    for nth in (0, 1): changes(paused, lambda: paused.get_by_role("button", name="Draw from the prior").nth(nth).click(), nth)
-    for group, nth in (("Who", 0), ("Does what", 1)): pick(paused, group, nth)
+    for nth in (0, 1): changes(paused, lambda: paused.get_by_role("button", name="Sample from the prior").nth(nth).click(), nth)
+    for group, nth in (("Identity", 0), ("Action", 1)): pick(paused, group, nth)
     settle(paused)
 
 
@@ -163,7 +163,7 @@ def test_tables_and_length(paused):
     page = paused
     page.get_by_role("tab", name="Swap matrix").click()
     page.wait_for_function("document.querySelectorAll('.vdsm-player')[1]?.querySelector('canvas')?.width === 5*66", timeout=60000)
-    page.locator(".vdsm-thumbs fieldset[aria-label^='Rows']").locator("label").nth(14).click()
+    page.locator(".vdsm-thumbnails fieldset[aria-label^='Rows']").locator("label").nth(14).click()
     page.wait_for_function("document.querySelectorAll('.vdsm-player')[1].querySelector('canvas').height === 6*66", timeout=60000)
     page.get_by_role("tab", name="Interpolate").click()
     page.wait_for_function("document.querySelector('.vdsm-player canvas[width=\"462\"]')", timeout=60000)
@@ -177,7 +177,7 @@ def test_screenshot(paused):
     "Run alone (-k screenshot) with VDSM_SCREENSHOT=figures/evidence/explorer/explorer.png it writes the picture that the README shows."
     page, file = paused, os.environ.get("VDSM_SCREENSHOT")
     page.get_by_role("tab", name="Swap matrix").click()
-    page.wait_for_function("document.querySelector('.vdsm-readout').textContent.includes('colour')", timeout=60000)
+    page.wait_for_function("document.querySelector('.vdsm-probes').textContent.includes('colour')", timeout=60000)
     page.mouse.move(0, 0); page.evaluate("document.activeElement.blur()")
     page.set_viewport_size(dict(width=1400, height=2200))                   # all of it
     settle(page)

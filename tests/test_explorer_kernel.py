@@ -12,7 +12,7 @@ def explorer(tmp_path_factory): return Explorer("pendulum", Pendulum("test", 140
 
 
 @pytest.mark.parametrize("arguments, sentence", [
-    (("pendulm",), "no checkpoint 'pendulm': shipped are .*pendulum"),
+    (("pendulm",), "no checkpoint 'pendulm': .*are .*pendulum"),
     (("nowhere/at/all",), "no checkpoint 'nowhere/at/all'"),
     (("pendulum", "pendula"), "unknown data set 'pendula'; choose one of pendulum"),
     (("pendulum", ArraySequences(torch.rand(4, 5, 3, 64, 64), name="mine")), "trained on pendulum and these are clips of mine; give Explorer"),
@@ -32,8 +32,8 @@ def test_codes_come_back(explorer):
     explorer.file.value = "../../mine"                                      # a name, not a way out of the folder
     explorer.try_to(explorer.save_codes)
     assert (explorer.folder / "mine.json").exists()
-    explorer.who.picked, explorer.what.picked = [3], [5]
-    explorer.draw_from_prior("s"); explorer.draw_from_prior("d")
+    explorer.identity.picked, explorer.action.picked = [3], [5]
+    explorer.sample("s"); explorer.sample("d")
     assert not torch.equal(explorer.films[2][:16], films[0][:16])
     explorer.try_to(explorer.load_codes)
     assert all(torch.equal(torch.as_tensor(a), torch.as_tensor(b)) for a, b in zip(explorer.scene(), kept) if b is not None)
@@ -43,13 +43,13 @@ def test_codes_come_back(explorer):
         explorer.file.value = name
         explorer.try_to(explorer.load_codes)
         assert "alert" in explorer.notice.value and sentence in explorer.notice.value
-    explorer.who.picked, explorer.what.picked = [0], [1]
+    explorer.identity.picked, explorer.action.picked = [0], [1]
 
 
 def test_the_readout_follows_the_clips(explorer):
     data, said = explorer.data, []
     for i in range(6):
-        explorer.who.picked, explorer.what.picked = [i], [(i + 3) % 6]
+        explorer.identity.picked, explorer.action.picked = [i], [(i + 3) % 6]
         who, what = explorer.clips[i], explorer.clips[(i + 3) % 6]
         said.append([f"<b>{data.classes[f][data.factors[f][k]]}</b>" in explorer.reading.value for f, k in (("colour", who), ("speed", what))])
     colour, speed = map(sum, zip(*said))
