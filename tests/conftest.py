@@ -1,11 +1,12 @@
 """What a test needs and this machine lacks (Chromium, a data set) is said in one line at the end.
 It fails in CI only."""
-import os, re, shutil, sys
+import json, os, re, shutil, sys
 from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 os.environ.setdefault("OMP_NUM_THREADS", "1")               # tests run side by side
+ROOT = Path(__file__).resolve().parent.parent
 
 BROWSERS = "chromium", "chromium-browser", "google-chrome", "chrome", "msedge"
 CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
@@ -15,6 +16,34 @@ NO_DATA = re.compile(r".*\bset VDSM_DATA to the folder that holds\b.*")   # `dat
 
 class Missing(Exception):
     "This machine lacks something that a test needs."
+
+
+def run_figure(name: str, executed: Path, cwd: Path = ROOT, **parameters):
+    "Execute a notebook of nbs/8_figures with papermill; its cells with their outputs."
+    import papermill
+    notebook = ROOT / "nbs" / "8_figures" / f"{name}.ipynb"
+    return papermill.execute_notebook(
+        notebook, executed, cwd=cwd, progress_bar=False, parameters=parameters
+    ).cells
+
+
+def printed(cells) -> str:
+    "What executed cells have printed, and the Markdown that they show."
+    outputs = [o for cell in cells for o in cell.get("outputs", [])]
+    texts = [o.get("text", "") for o in outputs]
+    tables = [o.get("data", {}).get("text/markdown", "") for o in outputs]
+    return "".join("".join(t) for t in texts + tables)
+
+
+def read_report(out: Path) -> dict:
+    "The `metrics.json` of a folder: run and metrics."
+    return json.loads((out / "metrics.json").read_text())
+
+
+def check_pictures(out: Path, names):
+    "Each picture was written, and is not empty."
+    for name in names:
+        assert (out / name).stat().st_size > 1000, name
 
 
 @pytest.fixture(scope="session")
