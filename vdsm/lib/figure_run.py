@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Callable, Iterable
 from IPython.display import Markdown
 from torch import Tensor, linspace
+from ..data.registry import DATASETS
 from ..data.sequences import Sequences, project_root
 from .report import describe_run, write_metrics
 from .tables import check_runs, measure_runs
 from ..model.vdsm import VDSM
-from ..training.runs import RUNS, open_run
+from ..training.runs import open_run
 from ..view.grids import Pictures
 
 # %% ../../nbs/lib/20_figure_run.ipynb #folder
@@ -71,7 +72,7 @@ class FigureRun:
 def open_figure(
     name: str, # of the folder below figures/
     out: str|Path, # another folder, used instead if it is not empty
-    dataset: str, # a name in `RUNS`
+    dataset: str, # a name in `DATASETS`
     preset: str, # of the data set
     seed: int, # of the run
     run_folder: str|Path, # of the run; '' for the default
@@ -96,7 +97,7 @@ class SeedRuns:
     "Runs of several seeds, and the folder that the notebook of a table writes to."
     name: str     # of the folder below figures/
     out: Path     # another folder, used instead if it is not ''
-    dataset: str  # a name in `RUNS`
+    dataset: str  # a name in `DATASETS`
     preset: str   # of the data set
     seeds: str    # separated by commas, as in '0,1,2'
     n_clips: int  # held-out clips to measure on; after `measure`, as many as there were
@@ -134,7 +135,7 @@ def caption(self: SeedRuns,
 @patch
 def picture(self: SeedRuns, data: Sequences) -> Pictures:
     "Saves and shows clips of the run of the first seed."
-    title = f"{RUNS[self.dataset][0]}, {self.preset}, seed {self.record['seeds'][0]}"
+    title = f"{DATASETS[self.dataset].title}, {self.preset}, seed {self.record['seeds'][0]}"
     return Pictures(self.out, title, data.attribution)
 
 # %% ../../nbs/lib/20_figure_run.ipynb #several-files
