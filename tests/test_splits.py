@@ -7,17 +7,21 @@ from vdsm.data.mug import EXPRESSIONS, MUG
 from vdsm.data.pendulum import Pendulum
 from vdsm.data.sequences import SPLITS
 from vdsm.data.sprites import Sprites
-from vdsm.data.video_folder import VideoFolder, deal_out
+from vdsm.data.video_folder import VideoFolder
+from vdsm.lib.video_labels import deal_out
 from vdsm.data.registry import DATASETS
 from vdsm.training.runs import open_run
 
 EVERY_CELL = None
 MAY_OPEN_TEST = {                                           # notebook -> ids of the cells that may
-    **{f"data/{name}": EVERY_CELL for name in ("00_sequences", "01_pendulum", "02_sprites", "03_moving_mnist", "04_video_folder", "05_mug", "06_registry")},     # define the splits
-    **{f"figures/{name}": EVERY_CELL for name in ("table1", "table2", "table3", "swap_benchmark", "disentanglement", "extrapolation")},           # the final tables
-    "view/01_explorer": EVERY_CELL,
-    "evaluate/04_report": {"read", "group-test"},    # names the split of older files, opens nothing
-    "evaluate/13_shipped": {"half-test"}}                   # the shipped pendulum is shown
+    **{f"1_data/{name}": EVERY_CELL for name in (            # define the splits
+        "00_sequences", "01_pendulum", "02_sprites", "03_moving_mnist", "04_your_videos", "05_mug")},
+    "lib/19_video_labels": EVERY_CELL,
+    **{f"8_figures/{name}": EVERY_CELL for name in (         # the final tables
+        "table1", "table2", "table3", "swap_benchmark", "disentanglement", "extrapolation")},
+    "6_view/00_explorer": EVERY_CELL,
+    "lib/03_report": {"read"},                              # names the split of older files, opens nothing
+    "lib/06_release": {"half-test"}}                        # the released pendulum is shown
 TESTS = {"test_splits.py": "this", "swap_gif.py": "of the picture in README", "test_tables.py": "of the tables", "test_explorer_kernel.py": "of the explorer"}
 
 
@@ -62,7 +66,7 @@ def test_nothing_else_opens_the_test_split():
 
 def test_tables_open_test_and_runs_validation_unless_they_are_asked():
     for file in sorted((ROOT / "nbs" / "8_figures").glob("*.ipynb")):
-        wanted = "test" if MAY_OPEN_TEST.get(f"figures/{file.stem}", ()) is EVERY_CELL else "validation"
+        wanted = "test" if MAY_OPEN_TEST.get(f"8_figures/{file.stem}", ()) is EVERY_CELL else "validation"
         chosen = [p["default"] for name, p in papermill.inspect_notebook(str(file)).items() if name == "split"]
         opens = any(re.search(r"\b(open_run|run_clips|measure_runs|VideoFolder)\(", code) for _, code in cells(file))
         if file.stem != "objectives" and (opens or chosen): assert chosen == [repr(wanted)], file.name

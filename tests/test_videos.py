@@ -1,10 +1,14 @@
 "Every format there and back, builds that are killed, and a thousand bad files."
-import io, json, os, re, signal, socket, subprocess, sys, time, zipfile
+import io, json, os, re, signal, socket, subprocess, sys, threading, time, zipfile
 from pathlib import Path
 import imageio_ffmpeg, numpy as np, pytest, torch
 from PIL import Image
 from vdsm.data.pendulum import Pendulum
+from vdsm.data.sequences import SPLITS
 from vdsm.data.video_folder import VideoFolder
+from vdsm.lib import video_decode
+from vdsm.lib.video_decode import fit_frame, npy_frames, strip_frames, video_frames
+from vdsm.lib.video_labels import NothingHeldOut
 
 EXACT = dict(                                             # file -> how ffmpeg writes it without loss
     h264_mp4=".mp4 -c:v libx264rgb -qp 0", h264_mkv=".mkv -c:v libx264rgb -qp 0", h265_mkv=".mkv -c:v libx265 -pix_fmt gbrp -x265-params lossless=1:log-level=none",
@@ -109,7 +113,7 @@ def test_the_second_start_reads_the_cache(tmp_path, clip, monkeypatch):
     for i in range(200): np.save((folder / str(i % 7)).mkdir(parents=True, exist_ok=True) or folder / str(i % 7) / f"{i}.npy", clip)
     (folder / "odd.npy").write_bytes(b"odd")
     first = VideoFolder(folder, **options)
-    monkeypatch.setattr("vdsm.data.video_folder.decode", None)
+    monkeypatch.setattr("vdsm.lib.video_cache.decode", None)
     began = time.time()
     again = VideoFolder(folder, **options)
     print(f"second start: {(time.time() - began) * 5:.2f} s per 1,000 clips")
@@ -118,12 +122,12 @@ def test_the_second_start_reads_the_cache(tmp_path, clip, monkeypatch):
 
 BUILD = """
 import sys
-import vdsm.data.video_folder as v
-fit = v.fit_frame
+import vdsm.data.video_folder as v, vdsm.lib.video_cache as c
+fit = c.fit_frame
 def slow(*args):
     print('frame', flush=True)
     return fit(*args)
-v.fit_frame = slow
+c.fit_frame = slow
 v.VideoFolder(sys.argv[1], cache=sys.argv[2])
 """
 
@@ -171,6 +175,100 @@ def test_pictures_are_read_for_what_they_show(tmp_path, clip):
     assert len(data) == len(shown)
     for x, i in zip(bytes_of(data), data.clip.tolist()):
         assert abs(x - np.stack(np.split(shown[data.videos.names[i].replace(".", "_")][1], T, 1))).max() <= .51, data.videos.names[i]
+
+
+def child(code): return lambda *_: [sys.executable, "-c", code]
+
+
+def test_a_decoder_that_is_silent_slow_or_endless_is_handled(tmp_path, monkeypatch):
+    said = lambda **options: video_frames(tmp_path / "x.mp4", **options)
+    monkeypatch.setattr(video_decode, "decoder", child("import time; time.sleep(60)"))
+    with pytest.raises(ValueError, match="silent for 0.1 seconds"): next(said(patience=.1))
+    slow = "import os, time\nfor _ in range(8): os.write(1, bytes(5000)); time.sleep(.05)"    # 2 frames and a part of a third
+    monkeypatch.setattr(video_decode, "decoder", child(slow))
+    assert len(list(said(patience=20))) == 2
+    monkeypatch.setattr(video_decode, "decoder", child("import os\nwhile True: os.write(1, bytes(99999))"))
+    began, frames = time.time(), said()
+    next(frames)
+    time.sleep(.3)
+    frames.close()                                          # nobody reads to the end
+    assert time.time() - began < 10
+    assert not [t for t in threading.enumerate() if "(read)" in t.name]      # the decoder and its reader are gone
+
+
+def test_uneven_frame_rates_and_turned_videos(tmp_path, clip):
+    watch = lambda file: np.stack([fit_frame(f) for _, f in video_frames(file)]).astype(int)
+    write_video(tmp_path / "x.mp4", clip, "-c:v libx264rgb -qp 0")
+    write_video(tmp_path / "uneven.mp4", clip, "-c:v libx264rgb -qp 0 -vf setpts='N*N/TB/50' -fps_mode passthrough")
+    assert (watch(tmp_path / "uneven.mp4") == clip).all()
+    turn = ["-display_rotation", "90", "-i", str(tmp_path / "x.mp4"), "-c", "copy", str(tmp_path / "turned.mp4")]
+    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *turn], check=True)
+    assert (watch(tmp_path / "turned.mp4") == np.rot90(clip, 1, (1, 2))).all()
+
+
+def test_sixteen_bit_float_and_palette_strips(tmp_path):
+    x = np.random.default_rng(0).integers(0, 256, (64, 192, 3), dtype=np.uint8)
+    grey = x[..., 0]
+    def shown(im, name="strip.png"):
+        im.save(tmp_path / name)
+        return np.stack([fit_frame(f) for _, f in strip_frames(tmp_path / name)])
+    wanted = np.stack(np.split(grey[..., None].repeat(3, -1), 3, 1))
+    assert (shown(Image.fromarray(grey.astype(np.uint16) * 257)) == wanted).all()
+    assert (shown(Image.fromarray(grey.astype(np.int32) * 257), "strip.tif") == wanted).all()
+    assert (shown(Image.fromarray(grey / np.float32(255)), "strip.tif") == wanted).all()
+    palette = Image.fromarray(x).quantize(16)
+    assert (shown(palette) == np.stack(np.split(np.array(palette.convert("RGB")), 3, 1))).all()
+    np.save(tmp_path / "x.npy", np.stack(np.split(x / 255, 3, 1)).astype(">f4"))
+    assert (np.stack([fit_frame(f) for _, f in npy_frames(tmp_path / "x.npy")]) == np.stack(np.split(x, 3, 1))).all()
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    "Fourteen films of seven colours at two speeds, as <colour>/<speed>/clip.npy."
+    root, data = tmp_path_factory.mktemp("films") / "pendula", Pendulum("validation", 14)
+    for i, x in enumerate(bytes_of(data)):
+        folder = root / data.classes["colour"][i % 7] / data.classes["speed"][i // 7]
+        folder.mkdir(parents=True)
+        np.save(folder / "clip.npy", x)
+    return root
+
+
+def read(films, split="train", **options):
+    return VideoFolder(films, split, **dict(cache=films.parent / "cache", held_out=.3) | options)
+
+
+def test_segments_with_a_stride_and_grey_frames(films):
+    train, halves = read(films), read(films, n_frames=4, stride=2)
+    assert halves[0].shape == (4, 3, 64, 64) and len(halves) == 3 * len(train)
+    times = halves.start[1] - train.start[0] + 2 * torch.arange(4)
+    assert torch.equal(halves[1], train.frames(*torch.broadcast_tensors(torch.tensor(0), times)))
+    assert torch.equal(read(films, n_frames=4, stride=2, seed=0).start, halves.start)
+    assert (read(films, n_frames=4, stride=2, seed=3).start != halves.start).any()
+    luma = (train.clips([0]) * torch.tensor([.299, .587, .114])[:, None, None]).sum(2, keepdim=True)
+    assert torch.allclose(read(films, channels=1).clips([0]), luma, atol=1/255)
+
+
+def test_mistakes_are_answered_in_a_sentence(films, tmp_path):
+    one, two = (dict(held_out=.15, groups=lambda name, n=n: len(name) % n) for n in (1, 2))
+    (tmp_path / "empty").mkdir()
+    for error, word, call in [
+        (FileNotFoundError, "no folder .*nowhere", lambda: VideoFolder(tmp_path / "nowhere")),
+        (ValueError, "holds no clip.*it is empty.*put videos", lambda: read(tmp_path / "empty")),
+        (ValueError, "unknown split", lambda: read(films, "valid")),
+        (ValueError, "choose 3 for colour", lambda: read(films, channels=2)),
+        (ValueError, "choose 'crop'", lambda: read(films, fit="zoom")),
+        (ValueError, "fits no clip", lambda: read(films, pattern="{identity}")),
+        (ValueError, "1 or more", lambda: read(films, stride=0)),
+        *((NothingHeldOut, f"can be held out for {s}; add clips", lambda s=s: read(films, s, **one)) for s in SPLITS[1:]),
+        *((NothingHeldOut, f"leaves no clip for {s}", lambda s=s: read(films, s, held_out=0)) for s in SPLITS[1:]),
+        (NothingHeldOut, "has 2 parts .* leaves none for validation; add clips", lambda: read(films, "validation", **two)),
+        (ValueError, "choose 'clip' or", lambda: read(films, split_by="file")),
+        (FileNotFoundError, "no table of labels", lambda: read(films, labels=films / "none.csv")),
+        (ValueError, "no factor 'mood'; its factors are identity, action", lambda: read(films, static_factors=("mood",))),
+        (ValueError, "16 frames, and a segment takes 31", lambda: read(films, stride=2))]:
+        with pytest.raises(error, match=word): call()
+    assert len(read(films, **one)) == 14                    # one group is enough to train on
+    assert len(read(films, **two)) + len(read(films, "test", **two)) == 14   # of two, one is for test
 
 
 # the thousand: name -> bytes, each from a generator that is seeded by its number
