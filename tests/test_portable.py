@@ -38,7 +38,8 @@ from pathlib import Path
 from vdsm import Explorer, Pendulum, clip_gif, get_preset, swap, train
 from vdsm.lib.report import describe_run, side_by_side, write_metrics, write_report
 from vdsm.evaluate.pendulum_angle import rollout_metrics
-from vdsm.lib.checkpoint import load_checkpoint, save_checkpoint
+from vdsm.lib.checkpoint import save_checkpoint
+from vdsm.lib.pretrained import load_checkpoint
 preset, training, held_out = get_preset('pendulum', 'smoke'), Pendulum(n_clips=28), Pendulum('validation', 14)
 for _ in range(2): model = train(training, preset, Path('run'))                 # the second time loads it
 metrics = rollout_metrics(model, held_out)

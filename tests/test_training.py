@@ -9,7 +9,8 @@ from safetensors.torch import load_file
 from vdsm.data.pendulum import Pendulum
 from vdsm.data.sequences import ArraySequences
 from vdsm.training import two_stage
-from vdsm.lib.checkpoint import AFTER_STAGE_1, checkpoints, load_checkpoint, read_config
+from vdsm.lib.checkpoint import AFTER_STAGE_1, checkpoints
+from vdsm.lib.pretrained import load_checkpoint, read_config
 from vdsm.training.presets import get_preset
 from vdsm.training.two_stage import RETRIES, Run, StageTrainer, read_history, train
 

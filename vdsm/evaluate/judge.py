@@ -14,8 +14,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 from torch import nn, Tensor, Generator
 from ..data.sequences import Sequences, check_clips, project_root
-from ..model.vdsm import load_tensors
-from ..lib.checkpoint import save_checkpoint
+from ..lib.checkpoint import load_tensors, save_checkpoint
 from ..data.registry import open_dataset
 from ..lib.progress import Progress
 

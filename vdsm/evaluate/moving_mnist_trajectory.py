@@ -10,7 +10,7 @@ import numpy as np, torch, torch.nn.functional as F
 from sklearn.neural_network import MLPClassifier
 from torch import Tensor
 from ..data.moving_mnist import MovingMNIST, DIGIT
-from ..latents import decode, extrapolate, encode, reconstruct, swap
+from ..latents import EXTRAPOLATION_KEYS, extrapolate, encode, reconstruct, swap
 from ..model.vdsm import VDSM
 
 # %% ../../nbs/5_evaluate/08_moving_mnist_trajectory.ipynb #place
@@ -80,6 +80,7 @@ def path_metrics(
     out = {'path.clips': len(idx), 'path.still.error': path_errors(x[:, :1].expand_as(x), before).mean().item(), 'path.other.error': path_errors(x.roll(1, 0), before).mean().item()}
     for k, y in made.items(): out |= {f'path.{k}.error': path_errors(y, before).mean().item(), f'digit.{k}': (read_digit(reader, y) == whose[k]).float().mean().item()}
     origin = (find_digit(x)[0] - before).mean(1, keepdim=True)
-    for way in ('window', 'lstm', 'transition'): out[f'path.ahead_{way}.error'] = path_errors(extrapolate(model, x, ahead, way), after, origin).mean().item()
+    for way, method in EXTRAPOLATION_KEYS.items():
+        out[f'path.ahead_{way}.error'] = path_errors(extrapolate(model, x, ahead, method), after, origin).mean().item()
     still = path_errors(x[:, -1:].expand(-1, ahead, -1, -1, -1), after, origin)
     return out | {'path.ahead_still.error': still.mean().item(), 'path.ahead_frames': ahead, 'digit.chance': 1/10}

@@ -9,7 +9,7 @@ __all__ = ['LOST', 'CHUNK', 'angle_errors', 'rollout_metrics']
 import math, torch
 from torch import Tensor
 from ..data.pendulum import Pendulum, draw_pendulum, read_angle
-from ..latents import extrapolate, encode, decode, rollout_prior
+from ..latents import EXTRAPOLATION_KEYS, encode, extrapolate
 from ..model.vdsm import VDSM
 
 # %% ../../nbs/5_evaluate/07_pendulum_angle.ipynb #cell05
@@ -44,13 +44,15 @@ def rollout_metrics(
             out[f'rollout.{way}.angle_error{suffix}'] = error[:, start:end - seen].mean().item()
             if visible is not None: out[f'rollout.{way}.visible{suffix}'] = visible[:, start:end - seen].float().mean().item()
             start = end - seen
-    def errors(way, i): return angle_errors(extrapolate(model, x[i], last - seen, way), truth[i, seen:], rgb[i])
-    for way in ('window', 'lstm', 'transition'):
-        measure(way, *map(torch.cat, zip(*(errors(way, i) for i in idx.split(CHUNK)))), 0)
+    def errors(method, i):
+        ahead = extrapolate(model, x[i], last - seen, method)
+        return angle_errors(ahead, truth[i, seen:], rgb[i])
+    for way, method in EXTRAPOLATION_KEYS.items():
+        measure(way, *map(torch.cat, zip(*(errors(method, i) for i in idx.split(CHUNK)))), 0)
     measure('still', (truth[:, seen - 1:seen] - truth[:, seen:]).abs(), None, 0)
     measure('hanging', truth[:, seen:].abs(), None, 0)
     codes = encode(model, x)
-    z = rollout_prior(model, codes.z.mean[:, 0], codes.d.mean, seen - 1)
+    z = model.rollout_prior(codes.z.mean[:, 0], codes.d.mean, seen - 1)
     for way, poses in (('from_first', z), ('posterior', codes.z.mean[:, 1:])):
-        out[f'rollout.{way}.angle_error'] = angle_errors(decode(model, codes.s.mean, poses), truth[:, 1:seen], rgb)[0].mean().item()
+        out[f'rollout.{way}.angle_error'] = angle_errors(model.decode_poses(codes.s.mean, poses), truth[:, 1:seen], rgb)[0].mean().item()
     return out | {'rollout.angle_error': out['rollout.window.angle_error'], 'rollout.angle_error.still': out['rollout.still.angle_error']}

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..data.sequences import Sequences, draw_pairs
 from .entropy import diversity
 from .judge import Judge
-from ..latents import decode, encode, rollout_prior, sample_prior, rollout_posterior
+from ..latents import encode, sample_prior
 from ..model.vdsm import VDSM
 
 # %% ../../nbs/5_evaluate/03_swap_benchmark.ipynb #roles
@@ -40,7 +40,7 @@ def generate(
     "Clips in every way."
     a, (B, T), b = encode(model, clips), clips.shape[:2], cache(lambda: encode(model, others))                    # of donors only where they are used
     like, scale = torch.randn_like, model.config.s_scale
-    rolled = lambda z, d, sample: torch.cat([z[:, None], rollout_prior(model, z, d, T - 1, sample)], 1)
+    rolled = lambda z, d, sample: model.rollout_prior(z, d, T - 1, sample, include_start=True)
     codes = {
         'reconstruction': lambda: (a.s.mean, a.z.mean),
         'rollout': lambda: (a.s.mean, rolled(a.z.mean[:, 0], a.d.mean, False)),
@@ -48,9 +48,9 @@ def generate(
         'action.donor': lambda: (b().s.mean, a.z.mean),
         'content.prior': lambda: (a.s.mean, rolled(like(a.z.mean[:, 0]), like(a.d.mean), True)),
         'content.donor': lambda: (a.s.mean, b().z.mean),
-        'content.lstm': lambda: (a.s.mean, rollout_posterior(model, like(a.d.mean), T).mean),
-        'sample.aggregate': lambda: (b().s.sample(), rollout_posterior(model, a.d.sample(), T).mean)}
-    return {w: (sample_prior(model, B, T) if w == 'sample.prior' else decode(model, *codes[w]())).cpu() for w in ways}
+        'content.lstm': lambda: (a.s.mean, model.rollout_posterior(like(a.d.mean), T).mean),
+        'sample.aggregate': lambda: (b().s.sample(), model.rollout_posterior(a.d.sample(), T).mean)}
+    return {w: (sample_prior(model, B, T) if w == 'sample.prior' else model.decode_poses(*codes[w]())).cpu() for w in ways}
 
 # %% ../../nbs/5_evaluate/03_swap_benchmark.ipynb #answers
 def answers(

@@ -13,8 +13,9 @@ from torch import Tensor
 from ..data.registry import open_dataset
 from ..data.sequences import project_root
 from ..latents import reconstruct, swap
-from ..model.vdsm import VDSM, pretrained_folder, read_config, pretrained_names
-from .checkpoint import load_checkpoint
+from .pretrained import (
+    load_checkpoint, pretrained_folder, pretrained_names, read_config)
+from ..model.vdsm import VDSM
 
 # %% ../../nbs/lib/06_release.ipynb #half
 INVISIBLE = .5/255 # a change of a pixel below this is lost when the picture is written in bytes
@@ -95,8 +96,8 @@ def release(
     if size > limit:
         raise ValueError(f"{run} has {config['parameters']:,} parameters and takes {size:.1f} MB; "
                          f"a pretrained model has at most {limit:g} MB: train a smaller preset.")
-    model.about = dict(name=name, dataset=config['dataset'], preset=report['run']['preset'],
-                       seed=config['seed'], half=parts, half_difference=change, half_clips=n_clips,
-                       attribution=data.attribution, **report)
+    model.metadata = dict(
+        name=name, dataset=config['dataset'], preset=report['run']['preset'], seed=config['seed'],
+        half=parts, half_difference=change, half_clips=n_clips, attribution=data.attribution, **report)
     model.save_pretrained(folder)
     return VDSM.from_pretrained(folder)

@@ -11,7 +11,7 @@ import torch
 from collections.abc import Iterator
 from typing import NamedTuple
 from torch import Tensor
-from ..latents import Codes, decode, rollout_posterior, rollout_prior
+from ..model.interface import Codes
 from ..model.vdsm import VDSM
 
 # %% ../../nbs/lib/15_scene.ipynb #scene
@@ -34,10 +34,10 @@ def mixture(model: VDSM, scene: Scene) -> Tensor: # weights of the experts [Ns]
 def poses(model: VDSM, scene: Scene) -> Tensor: # [2,T,z]
     "Poses of the posterior and of the prior."
     d = scene.d[None]
-    z = rollout_posterior(model, d, scene.n_frames).mean + scene.z
+    z = model.rollout_posterior(d, scene.n_frames).mean + scene.z
     first = z[:, 0] if scene.start is None else (scene.start + scene.z)[None]
-    rest = rollout_prior(model, first, d, scene.n_frames - 1)
-    return torch.cat([z, torch.cat([first[:, None], rest], 1)])
+    prior = model.rollout_prior(first, d, scene.n_frames - 1, include_start=True)
+    return torch.cat([z, prior])
 
 def render(
     model: VDSM,
@@ -46,7 +46,7 @@ def render(
 ) -> Tensor: # frames [...,C,H,W]
     "Frames of a scene. Its experts are blended once for all of them."
     s, weights = scene.s[None], mixture(model, scene)[None]
-    return decode(model, s, z.flatten(0, -2)[None], weights)[0].unflatten(0, z.shape[:-1])
+    return model.decode_poses(s, z.flatten(0, -2)[None], weights)[0].unflatten(0, z.shape[:-1])
 
 # %% ../../nbs/lib/15_scene.ipynb #steps
 PART = 24 # frames of a film that are rendered at a time
@@ -73,9 +73,9 @@ def render_table(
     n_frames: int,
 ) -> Iterator[dict]: # an empty step after each row, then `table` [R,K,T,C,H,W]
     "Every identity with every action."
-    z, rows = rollout_posterior(model, d, n_frames).mean, []
+    z, rows = model.rollout_posterior(d, n_frames).mean, []
     for one in s:
-        row = decode(model, one[None], z.flatten(0, 1)[None])[0]
+        row = model.decode_poses(one[None], z.flatten(0, 1)[None])[0]
         rows.append(row.unflatten(0, z.shape[:2]))
         yield {}
     yield dict(table=torch.stack(rows))
@@ -97,11 +97,11 @@ def picture_change(
     every: int=4, # frames that are compared: every so many
 ) -> Tensor: # [n]
     "Mean absolute change of a pixel of the first clip by each move."
-    s, d, z = (c.mean[:1] for c in codes)
+    s, d, z = (codes[k].mean[:1] for k in 'sdz')
     T = z.shape[1]
     def show(s, d, z):
-        if code == 'd': z = rollout_posterior(model, d, T).mean
-        return decode(model, s, z[:, ::every])
+        if code == 'd': z = model.rollout_posterior(d, T).mean
+        return model.decode_poses(s, z[:, ::every])
     def moved(some):
         given = dict(s=s, d=d, z=z)
         given[code] = given[code] + some.view(len(some), *(1,)*(given[code].dim() - 2), -1)

@@ -20,8 +20,10 @@ from ..data.pendulum import Pendulum
 from ..data.sequences import ArraySequences
 from .threads import batch_in_parts
 from .report import markdown_table
-from ..model.moe_decoder import decode_in_a_loop
-from ..model.vdsm import KLWeights, Pseudo, VDSM, VDSMConfig
+from ..model.mixture_decoder import decode_in_a_loop
+from ..model.frames import FrameBatch, KLWeights
+from ..model.sequences import ClipBatch, Pseudo
+from ..model.vdsm import VDSM, VDSMConfig
 from ..training.presets import get_preset
 from .checkpoint import AFTER_STAGE_1
 from ..training.two_stage import Run, StageTrainer, encode_all
@@ -45,15 +47,14 @@ def kinds_of_step(
     stage: int, # 1 or 2
     x: Tensor, # clips [B,T,3,64,64]
     encoded: tuple[Tensor, Pseudo], # of them, from `encode_all`, on the same device
-) -> dict[str, dict]: # value of `explain` -> arguments of the stage's model
+) -> dict[str, FrameBatch|ClipBatch]: # value of `explain` -> batch of the stage
     "What a step reconstructs."
     (features, seen_as), T = encoded, x.shape[1]
     every_second, every_fourth = (torch.arange(0, T, k, device=x.device) for k in (2, 4))
-    if stage == 1: return dict(pixels=dict(x=x), part=dict(x=x, at=every_fourth))
-    def of(**given): return dict(features=features, n_frames=T) | given
-    some = lambda at: of(x=x[:, at], at=at)
-    return dict(pixels=of(x=x), rest=of(x=x), half=some(every_second), part=some(every_fourth),
-                pseudo=of(x=None, pseudo=seen_as))
+    if stage == 1: return dict(pixels=FrameBatch(x), part=FrameBatch(x, every_fourth))
+    every, some = ClipBatch(features, x, n_frames=T), lambda at: ClipBatch(features, x[:, at], at, T)
+    return dict(pixels=every, rest=every, half=some(every_second), part=some(every_fourth),
+                pseudo=ClipBatch(features, n_frames=T, pseudo=seen_as))
 
 # %% ../../nbs/lib/07_step_timing.ipynb #steps
 def time_steps(
@@ -92,7 +93,7 @@ def make_step(
     stage: int, # 1 or 2
     plain: bool, # the plain form
     x: Tensor, # clips [B,T,3,64,64]
-    given: dict, # from `kinds_of_step`
+    given: FrameBatch|ClipBatch, # from `kinds_of_step`
     freeze_s: bool, # the layers of s, as `StageTrainer` does
 ) -> Callable[[], None]:
     "A training step that can be called."
@@ -104,10 +105,11 @@ def make_step(
     optimizer = torch.optim.Adam(parameters, fused=not plain)
     elbo = fabric.setup_module(model.elbo(stage))
     def step():
+        batch = given
         optimizer.zero_grad()
         if plain and stage == 2:
-            with fabric.autocast(): given['features'] = model.encoder(x)
-        fabric.backward(elbo(**given, lam=KLWeights())/x.shape[1])
+            with fabric.autocast(): batch = given._replace(features=model.encoder(x))
+        fabric.backward(elbo(batch, KLWeights())/x.shape[1])
         torch.nn.utils.clip_grad_norm_(parameters, 50.)
         optimizer.step()
     return step

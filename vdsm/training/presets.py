@@ -13,7 +13,7 @@ import math, numpy as np
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from ..data.registry import DATASETS, dataset_info
-from ..model.vdsm import VDSMConfig
+from ..model.configuration import VDSMConfig
 from .annealing import Anneal, constant
 
 # %% ../../nbs/3_train/01_presets.ipynb #rules

@@ -19,9 +19,12 @@ from torch import Tensor, Generator
 from torch.utils.tensorboard import SummaryWriter
 from ..data.sequences import Sequences, check_clips, clip_windows, identity_frames, other_clip
 from ..lib.threads import batch_in_parts
-from ..model.vdsm import VDSM, KLWeights, Pseudo, pseudo_observations
-from ..lib.checkpoint import (AFTER_STAGE_1, checkpoints, load_checkpoint, load_optimizer, load_weights,
-                                      prune_checkpoints, read_config, save_checkpoint, unpack_optimizer)
+from ..lib.pretrained import load_checkpoint, load_weights, read_config
+from ..model.frames import FrameBatch, KLWeights
+from ..model.sequences import ClipBatch, Pseudo, pseudo_observations
+from ..model.vdsm import VDSM
+from ..lib.checkpoint import (AFTER_STAGE_1, checkpoints, load_optimizer, prune_checkpoints,
+                                 save_checkpoint, unpack_optimizer)
 from .presets import Preset, Stage
 from ..lib.progress import Progress
 
@@ -33,12 +36,13 @@ def seed_step(*key: int) -> Generator: # for the batch; torch's own generator is
     return Generator().manual_seed(state ^ 0x5DEECE66D)
 
 # %% ../../nbs/3_train/02_two_stage.ipynb #cell08
-def frame_batch(data: Sequences, stage: Stage, rng: Generator) -> tuple[dict, int]: # arguments of the stage-1 model, frames
+def frame_batch(data: Sequences, stage: Stage, rng: Generator) -> tuple[FrameBatch, int]: # and its number of frames
     "What stage 1 explains in a step: frames of random identities."
     n, T = stage.batch, stage.frames[1]
     x = data.frames(*identity_frames(data, n, T, rng))
-    batch = dict(x=check_clips(x, f'a batch of {data.name}'))
-    if (stage.decoded or T) < T: batch['at'] = torch.randperm(T, generator=rng)[:stage.decoded].sort().values
+    batch = FrameBatch(check_clips(x, f'a batch of {data.name}'))
+    if (stage.decoded or T) < T:
+        batch = batch._replace(at=torch.randperm(T, generator=rng)[:stage.decoded].sort().values)
     return batch, n*T
 
 # %% ../../nbs/3_train/02_two_stage.ipynb #cell10
@@ -74,18 +78,23 @@ def clip_batch(
     stage: Stage,
     rng: Generator,
     pseudo: bool, # explain pseudo-observations, not pixels
-) -> tuple[dict, int]: # arguments of the stage-2 model, frames
+) -> tuple[ClipBatch, int]: # and its number of frames
     "What stage 2 explains in a step, and the features from which: windows of random clips."
     draw = lambda low, high: int(torch.randint(min(low, high), high + 1, (), generator=rng))
     T, (features, seen_as) = min(draw(*stage.frames), data.n_frames), encoded
     clips, times = clip_windows(data, stage.pseudo_batch if pseudo else stage.batch, T, rng)
     seen = draw(stage.context or T, T)
-    batch = dict(features=features[clips[:, :seen], times[:, :seen]], n_frames=T)
-    if pseudo: return batch | dict(x=None, pseudo=Pseudo(*(v[clips[:, 0]] for v in seen_as[:2]), *(v[clips, times] for v in seen_as[2:]))), len(clips)*T
+    batch = ClipBatch(features[clips[:, :seen], times[:, :seen]], n_frames=T)
+    if pseudo:
+        of_clips = [v[clips[:, 0]] for v in seen_as[:2]] + [v[clips, times] for v in seen_as[2:]]
+        return batch._replace(pseudo=Pseudo(*of_clips)), len(clips)*T
     at = torch.randperm(T, generator=rng)[:stage.decoded or T].sort().values
     x = data.frames(clips[:, at], times[:, at])
-    if stage.static_from_other_clip: batch['who'] = features[other_clip(data, clips[:, 0], rng)[:, None], times[:, :seen]]
-    return batch | dict(x=check_clips(x, f'a batch of {data.name}'), at=at), len(clips)*T
+    batch = batch._replace(x=check_clips(x, f'a batch of {data.name}'), at=at)
+    if stage.static_from_other_clip:
+        other = other_clip(data, clips[:, 0], rng)[:, None]
+        batch = batch._replace(static_features=features[other, times[:, :seen]])
+    return batch, len(clips)*T
 
 # %% ../../nbs/3_train/02_two_stage.ipynb #cell12
 class History:
@@ -207,7 +216,7 @@ class StageTrainer:
         for group in self.optimizer.param_groups: group['lr'] = lr
         return dict(lam=lam, pseudo=pseudo, horizon=horizon, lr=lr)
 
-    def batch(self, pseudo: bool) -> tuple[dict, int]: # arguments of the stage's model, frames
+    def batch(self, pseudo: bool) -> tuple[FrameBatch|ClipBatch, int]: # and its number of frames
         run = self.run
         rng = seed_step(run.seed, self.number, run.step, run.retries, run.fabric.global_rank)
         if self.number == 1: return frame_batch(run.data, self.stage, rng)
@@ -223,7 +232,7 @@ class StageTrainer:
         run, fabric, now = self.run, self.run.fabric, self.set_schedules()
         batch, n = self.batch(now['pseudo'])
         elbo, lam = self.elbo(now['horizon'], now['pseudo']), now.pop('lam')
-        loss = elbo(**fabric.to_device(batch), lam=lam)/n
+        loss = elbo(fabric.to_device(batch), lam)/n
         self.optimizer.zero_grad()
         fabric.backward(loss)
         norm = fabric.clip_gradients(elbo, self.optimizer, max_norm=self.stage.clip_norm, error_if_nonfinite=False)
@@ -300,7 +309,7 @@ def train(
     if taken and fabric.is_global_zero: take_over(Path(after), folder)
     fabric.barrier()
     run = Run(fabric, preset, data, folder, seed, log_every)
-    run.model.init_from_data(frame_batch(data, replace(preset.stage1, batch=64, decoded=None), Generator().manual_seed(seed))[0]['x'].to(fabric.device))
+    run.model.init_from_data(frame_batch(data, replace(preset.stage1, batch=64, decoded=None), Generator().manual_seed(seed))[0].x.to(fabric.device))
     resume = fabric.broadcast(newest(folder))                        # as the first process sees it: it also writes them
     if resume: run.load(resume)
     if taken: init_dynamics(run); run.save(AFTER_STAGE_1)                # as this preset has d start
@@ -362,11 +371,11 @@ def try_device(run: Run):
     x = fabric.to_device(torch.rand(2, 3, size.channels, *run.data[0].shape[-2:]))
     features = model.encoder(x).detach()
     at, horizon = fabric.to_device(torch.tensor([0, 2])), run.preset.stage2.horizon
-    calls = [(1, 1, dict(x=x, at=at)), (2, horizon, dict(x=x[:, at], features=features, at=at, n_frames=3))]
+    calls = [(1, 1, FrameBatch(x, at)), (2, horizon, ClipBatch(features, x[:, at], at, n_frames=3))]
     try:
-        for stage, horizon, arguments in calls:
+        for stage, horizon, batch in calls:
             trained = [p for p in model.freeze_for(stage).parameters() if p.requires_grad]
-            with fabric.autocast(): loss = model.elbo(stage, horizon)(**arguments, lam=KLWeights())
+            with fabric.autocast(): loss = model.elbo(stage, horizon)(batch, KLWeights())
             loss.backward()
             torch.nn.utils.clip_grad_norm_(trained, 1.)
             for p in trained: p.grad.nan_to_num_(0., 0., 0.)                  # in 16 bits they overflow: there is no scaler here

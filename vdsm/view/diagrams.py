@@ -18,7 +18,9 @@ from pyro.infer.inspect import get_model_relations
 from torch import nn, Tensor
 from typing import Callable
 from ..data.sequences import FRAME
-from ..model.vdsm import VDSM, KLWeights
+from ..model.frames import KLWeights
+from ..model.sequences import ClipBatch
+from ..model.vdsm import VDSM
 
 # %% ../../nbs/lib/10_diagrams.ipynb #parts
 PINK, ORANGE, YELLOW, GREEN, BLUE = '#F6D3E4', '#F9C9B0', '#FBE9A0', '#BFE5D3', '#BBDDF3'
@@ -99,11 +101,11 @@ def sites_above(
     shape, T = (1, vdsm.config.channels, FRAME, FRAME), range(1, n_frames + 1)
     def model():
         x, features = torch.rand(1, n_frames, *shape[1:]), vdsm.encoder.n_features
-        vdsm.model(x, torch.zeros(1, n_frames, features), KLWeights())
+        vdsm.model(ClipBatch(torch.zeros(1, n_frames, features), x), KLWeights())
     def guide():
         frame = dist.Uniform(0., 1.).expand(shape).to_event(4)
         x = torch.stack([pyro.sample(f'x_{t}', frame, obs=torch.rand(shape)) for t in T], 1)
-        vdsm.guide(x, vdsm.encoder(x), KLWeights())
+        vdsm.guide(ClipBatch(vdsm.encoder(x), x), KLWeights())
     with watched(vdsm):
         found = get_model_relations(dict(model=model, guide=guide)[of], include_deterministic=True)
     return [(a, b) for b, above in found['sample_sample'].items() for a in above]

@@ -18,7 +18,8 @@ from ..latents import encode
 from ..lib.scene import (
     Scene, directions, interpolate, mixture, poses, render, render_steps, render_table)
 from ..lib.widgets import Latest, Mixture, Player, Sliders, Thumbnails, grid_film, png
-from ..model.vdsm import VDSM, pretrained_names
+from ..lib.pretrained import pretrained_names
+from ..model.vdsm import VDSM
 from ..readout import Readout
 from .grids import clip_gif, clip_grid, with_sources
 
@@ -47,7 +48,7 @@ def open_both(
     """A model and its clips, by default the test split; `FileNotFoundError` or `ValueError` in a
     sentence if they are missing or do not fit each other."""
     model = model if isinstance(model, VDSM) else VDSM.from_pretrained(model)
-    trained = model.about.get('dataset')
+    trained = model.metadata.get('dataset')
     if dataset is None and not trained:
         raise ValueError("this model does not say what it was trained on; give its clips: "
                          "Explorer(model, dataset).")
