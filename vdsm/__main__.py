@@ -13,16 +13,16 @@ ABOUT = "VDSM's notebooks from the command line. Start it in a clone of the repo
 DATASETS = 'pendulum (default), sprites, moving_mnist, your_videos, or another of nbs/8_figures'
 
 def parser() -> argparse.ArgumentParser:
-    "What can be typed."
+    "The command line's arguments."
     top = argparse.ArgumentParser('python -m vdsm', description=ABOUT)
     commands = top.add_subparsers(dest='command', required=True)
     one = commands.add_parser('reproduce', help='train on a data set, measure and draw')
     one.add_argument('dataset', nargs='?', default='pendulum', help=DATASETS)
     one.add_argument('--folder', default='', help='of films, for your_videos')
     many = commands.add_parser('figures', help='figures and tables; a missing run is trained first')
-    many.add_argument('names', nargs='*', help='of nbs/8_figures; default: all that suit a data set')
+    many.add_argument('names', nargs='*', help='of nbs/8_figures; default: all')
     many.add_argument('--datasets', default='', help='with commas between; default: all')
-    many.add_argument('--jobs', type=int, default=0, help='at the same time; default: one a core')
+    many.add_argument('--jobs', type=int, default=0, help='at the same time; default: one per core')
     for command in (one, many):
         command.add_argument('--preset', default='', help='default: quick')
         command.add_argument('--seed', type=int, default=0)

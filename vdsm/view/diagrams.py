@@ -322,8 +322,8 @@ def inference(
 BLOCKS = { # name -> position
     'x': (30, 160), 'encoder': (160, 160), 'embed': (340, 160), 'bilstm': (550, 160),
     'd': (705, 160), 'lstm': (845, 160), 'combiner': (1030, 160), 'z': (1210, 160),
-    'static': (160, 310), 's': (320, 310), 'mixture': (480, 355), 'transition': (1030, 250), 'decoder': (1210, 310),
-    "x'": (1210, 400)}
+    'static': (160, 310), 's': (320, 310), 'mixture': (480, 355), 'transition': (1030, 250),
+    'decoder': (1210, 310), "x'": (1210, 400)}
 WAYS = {('d', 'combiner'): 140, ('d', 'transition'): 'down', ('z', 'combiner'): 15,
         ('combiner', 'z'): 15, ('z', 'transition'): 15, ('transition', 'z'): 15}
 BLOCK_NOTES = ("Dashed: inference. Solid: generation, to x'. Grey: the mixture that blends the "
