@@ -4,8 +4,10 @@ import pytest, torch
 from vdsm.data.sequences import ArraySequences
 from vdsm.model.vdsm import VDSMConfig
 from vdsm.training.annealing import Anneal, constant
-from vdsm.training.presets import Preset, Stage
-from vdsm.training.two_stage import StageTrainer, check_data, read_history, train
+from vdsm.lib.checkpoint import read_history
+from vdsm.lib.method import StageTrainer
+from vdsm.training.loop import check_channels, train
+from vdsm.training.presets import FrameStage, Preset, SequenceStage
 
 DRAWN, PARTS = 240, 8  # configurations in all, tests that share them
 TRAIN = .6              # share of them that has to train
@@ -22,14 +24,21 @@ def drawn_options(rng):
         few = rng.randint(1, 12)
         return dict(steps=rng.randint(1, 3), batch=small(), frames=(few, few + rng.randint(0, 6)), decoded=rng.choice([None, 1, 3, 20]), clip_norm=rng.choice([.1, 50.]),
                     lambda_s=curve(), lambda_d=curve(), lambda_z=curve(), inverse_temperature=rng.choice([None, constant(10.), Anneal((1, 10))]))
-    second = stage() | dict(context=rng.choice([None, 1, 5, 30]), pseudo=share(), pseudo_batch=small(), tune_s=rng.random() < .5, leave_one_out=rng.random() < .5,
-                            static_from_other_clip=rng.random() < .5, unshared=rng.random() < .5, horizon=rng.choice([1, 1, 2, 4, 20]), horizon_from=share())
+    second = stage() | dict(
+        context=rng.choice([None, 1, 5, 30]), pseudo_fraction=share(), pseudo_batch=small(),
+        train_static_on_pixels=rng.random() < .5, leave_one_out=rng.random() < .5,
+        static_from_other_clip=rng.random() < .5, remove_shared_directions=rng.random() < .5,
+        horizon=rng.choice([1, 1, 2, 4, 20]), horizon_from=share())
+    second["leave_one_out"] &= second["pseudo_fraction"] > 0 # refused without, see below
+    first = stage()
+    first["frames"] = first["frames"][1]
+    del first["lambda_d"]
     clips = rng.randint(1, 8)
     data = dict(clips=clips, frames=rng.randint(1, 16), channels=model["channels"], identities=rng.randint(1, clips), kind=rng.choice(["noise", "noise", "noise", "still", "black"]))
-    parts = dict(model=model, stage1=stage(), stage2=second, data=data)
+    parts = dict(model=model, stage1=first, stage2=second, data=data)
     if rng.random() < .2:
         part, field, value = rng.choice([("model", "n_experts", 0), ("model", "z_dim", -1), ("model", "encoder", (4, 4, 4)), ("model", "decoder", (4,)*5), ("model", "likelihood", "poisson"),
-            ("model", "dropout", 1.), ("stage1", "steps", 0), ("stage1", "frames", (6, 2)), ("stage1", "batch", 0), ("stage2", "pseudo", 1.5), ("stage2", "horizon", 0), ("stage2", "context", 0),
+            ("model", "dropout", 1.), ("stage1", "steps", 0), ("stage1", "frames", (6, 2)), ("stage2", "frames", (6, 2)), ("stage1", "batch", 0), ("stage2", "pseudo_fraction", 1.5), ("stage2", "horizon", 0), ("stage2", "context", 0),
             ("stage1", "lr", float("nan")), ("stage2", "lr", -1.), ("stage2", "clip_norm", 0.), ("data", "channels", 4 - model["channels"]), ("data", "kind", "nan"), ("data", "kind", "bytes")])
         parts[part][field] = value
     return parts
@@ -44,7 +53,8 @@ def build(parts):
     if d["kind"] == "nan": x[-1, -1] = float("nan")
     if d["kind"] == "bytes": x = x*255
     data = ArraySequences(x, identity=torch.arange(len(x)) % d["identities"])
-    return data, Preset(VDSMConfig(**parts["model"]), Stage(**parts["stage1"]), Stage(**parts["stage2"]), save_every=2)
+    return data, Preset(VDSMConfig(**parts["model"]), FrameStage(**parts["stage1"]),
+                        SequenceStage(**parts["stage2"]), save_every=2)
 
 
 def outcome(parts, folder, taken):
@@ -75,6 +85,6 @@ def test_six_in_ten_are_not_refused():
     "What `build` and `train` refuse is refused before a step; the rest has to train, as tested above."
     refused = 0
     for i in range(DRAWN):
-        try: data, preset = build(drawn_options(random.Random(i))); check_data(data, preset)
+        try: data, preset = build(drawn_options(random.Random(i))); check_channels(data, preset)
         except ValueError: refused += 1
     assert DRAWN - refused >= TRAIN*DRAWN and refused > DRAWN/10

@@ -7,8 +7,8 @@ from lightning_fabric import Fabric
 from vdsm.data.sequences import ArraySequences
 from vdsm.training.annealing import Anneal
 from vdsm.lib.checkpoint import AFTER_STAGE_1
-from vdsm.training.presets import PRESETS, Stage, get_preset
-from vdsm.training.two_stage import Run, StageTrainer, frame_batch, init_dynamics
+from vdsm.training.loop import Run, TwoStages
+from vdsm.training.presets import PRESETS, get_preset
 
 SHARES = (0, .25, .5, .6, .75, .99)
 # what the paper sets, or leaves open
@@ -24,8 +24,8 @@ def reduced(preset):
     "Small networks and batches; schedules, options and steps as they are."
     model = replace(preset.model, n_experts=3, z_dim=4, d_dim=5, encoder=(4,) * 5, decoder=(8, 4, 4, 4),
                     embedding=8, hidden=8)
-    less = lambda stage: replace(stage, batch=3, pseudo_batch=4)
-    return replace(preset, model=model, stage1=less(preset.stage1), stage2=less(preset.stage2))
+    return replace(preset, model=model, stage1=replace(preset.stage1, batch=3),
+                   stage2=replace(preset.stage2, batch=3, pseudo_batch=4))
 
 
 @pytest.mark.parametrize("dataset, name", ALL)
@@ -35,12 +35,16 @@ def test_a_preset_takes_steps_along_both_stages(dataset, name, tmp_path):
     clips = torch.rand(8, max(preset.stage2.frames), preset.model.channels, 64, 64)
     data = ArraySequences(clips, identity=torch.arange(8) // 2)
     fabric = Fabric(accelerator="cpu", devices=1, precision=preset.precision)
-    run = Run(fabric, preset, data, tmp_path, seed=0, log_every=1)
-    run.model.init_from_data(frame_batch(data, preset.stage1, torch.Generator())[0]["x"])
+    method = TwoStages(preset)
+    run = Run(method, data, tmp_path, fabric)
+    method.init_weights(run)
     for number, stage in enumerate(stages(preset), 1):
         run.stage = number
-        if number == 2: init_dynamics(run); run.step = 0; run.save(AFTER_STAGE_1)
-        trainer = StageTrainer(run, None)
+        if number == 2:
+            run.step = 0
+            method.begin_stage(run)
+            run.save(AFTER_STAGE_1)
+        trainer = method.trainer(run)
         for share in SHARES:
             run.step = int(share * stage.steps)
             record = trainer()
@@ -59,14 +63,15 @@ def test_no_weight_is_ever_negative(dataset, name):
 @pytest.mark.parametrize("dataset", PRESETS)
 @pytest.mark.parametrize("name", ["paper", "released"])
 def test_the_papers_objective_alone(dataset, name):
-    "Equations 2, 4 and 7: whatever `Stage` offers beyond a schedule is off, an option added later too."
-    assert SCHEDULE < {f.name for f in fields(Stage)}
+    "Equations 2, 4 and 7: whatever a stage offers beyond a schedule is off, an option added later too."
     for stage in stages(get_preset(dataset, name)):
-        off = Stage(stage.steps)
-        differ = {f.name for f in fields(Stage) if getattr(stage, f.name) != getattr(off, f.name)} - SCHEDULE
+        off, names = type(stage)(stage.steps), {f.name for f in fields(stage)}
+        assert SCHEDULE - {"lambda_d"} < names
+        differ = {f for f in names if getattr(stage, f) != getattr(off, f)} - SCHEDULE
         assert not differ, f"{name} of {dataset} departs from the paper in {differ}"
-    assert (off.decoded, off.context, off.pseudo, off.horizon) == (None, None, 0, 1)
-    assert not (off.leave_one_out or off.static_from_other_clip or off.unshared)
+    assert (off.decoded, off.context, off.pseudo_fraction, off.horizon) == (None, None, 0, 1)
+    assert not (off.leave_one_out or off.static_from_other_clip
+                or off.remove_shared_directions)
     assert get_preset(dataset, name).model.iaf == 0
 
 
@@ -76,7 +81,8 @@ def test_released_is_the_authors_schedule(dataset, steps, frames, experts):
     preset = get_preset(dataset, "released")
     m, one, two = preset.model, *stages(preset)
     assert tuple(s.steps for s in stages(preset)) == steps
-    assert [s.frames for s in stages(preset)] == [(n, n) for n in frames] and one.batch == two.batch == 20
+    assert (one.frames, two.frames) == (frames[0], (frames[1],) * 2)
+    assert one.batch == two.batch == 20
     assert (m.n_experts, m.z_dim, m.d_dim, m.lstm_layers, m.hidden, m.dropout) == (experts, 30, 50, 3, 512, .2)
     assert (m.encoder, m.decoder) == ((32, 32, 64, 64, 256), (512, 256, 128, 64))
     at = lambda curve, *shares: pytest.approx([curve(u) for u in shares])

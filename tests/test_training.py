@@ -1,25 +1,28 @@
 "Runs that are killed, resumed, damaged or go wrong."
 import json, os, signal, socket, subprocess, sys, threading
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 import pytest, torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision
 from safetensors.torch import load_file
+from torch import nn
 from vdsm.data.pendulum import Pendulum
 from vdsm.data.sequences import ArraySequences
-from vdsm.training import two_stage
-from vdsm.lib.checkpoint import AFTER_STAGE_1, checkpoints
+from vdsm.lib.checkpoint import AFTER_STAGE_1, checkpoints, read_history
+from vdsm.lib.method import Method, StageTrainer
 from vdsm.lib.pretrained import load_checkpoint, read_config
+from vdsm.model.interface import VideoModel
+from vdsm.training.loop import RETRIES, Run, TwoStages, train, train_method, try_device
 from vdsm.training.presets import get_preset
-from vdsm.training.two_stage import RETRIES, Run, StageTrainer, read_history, train
 
 SMOKE = get_preset("pendulum", "smoke")
 TRAIN = """
 import sys
 from vdsm.data.pendulum import Pendulum
 from vdsm.training.presets import get_preset
-from vdsm.training.two_stage import StageTrainer, train
+from vdsm.lib.method import StageTrainer
+from vdsm.training.loop import train
 step = StageTrainer.__call__
 def reported(self):
     print('step', self.number, self.run.step, flush=True)
@@ -98,7 +101,7 @@ def test_another_stage_two_starts_from_the_same_stage_one(tmp_path, data):
     assert same("frame_guide.encoder") and same("frame_model.decoder") and not same("model.transition")
     begins = lambda run: load_file(str(tmp_path / run / AFTER_STAGE_1 / "weights.safetensors"))
     assert all(torch.equal(v, begins("b")[k]) for k, v in begins("a").items())
-    shared = replace(SMOKE, stage2=replace(SMOKE.stage2, unshared=not SMOKE.stage2.unshared))            # how d starts is the second stage's own
+    shared = replace(SMOKE, stage2=replace(SMOKE.stage2, remove_shared_directions=not SMOKE.stage2.remove_shared_directions))            # how d starts is the second stage's own
     train(data, shared, tmp_path / "e", after=tmp_path / "a")
     moved = [k for k, v in begins("a").items() if not torch.equal(v, begins("e")[k])]
     assert moved and all(k.startswith("guide.encoder.head.loc") for k in moved)
@@ -187,11 +190,11 @@ def test_channels_that_the_model_does_not_take_are_named(tmp_path):
 
 def test_a_device_without_an_operator_is_named_before_training(tmp_path, data, monkeypatch):
     def run_on(device):
-        run = Run(Fabric(accelerator="cpu", devices=1), SMOKE, data, tmp_path, 0, 1)
-        two_stage.try_device(run)
+        run = Run(TwoStages(SMOKE), data, tmp_path, Fabric(accelerator=device, devices=1))
+        try_device(run)
         return run
-    before = {k: v.clone() for k, v in run_on("cpu").vdsm.state_dict().items()}                         # all there: nothing is said, nothing changes
-    assert all(torch.equal(v, before[k]) for k, v in run_on("cpu").vdsm.state_dict().items())
+    before = {k: v.clone() for k, v in run_on("cpu").model.state_dict().items()}                         # all there: nothing is said, nothing changes
+    assert all(torch.equal(v, before[k]) for k, v in run_on("cpu").model.state_dict().items())
     def absent(*args, **kwargs): raise NotImplementedError("The operator 'aten::col2im' is not currently implemented for the MPS device.\nIf you want")
     monkeypatch.setattr(torch.nn.functional, "fold", absent)
     with pytest.raises(RuntimeError, match="lacks something that training needs .*col2im.*accelerator='cpu'"): run_on("cpu")
@@ -209,7 +212,8 @@ def test_sixteen_bits_train_with_a_scaled_loss(tmp_path, data):
     scale = read_config(tmp_path / "half" / "final")["scaler"]["scale"]
     assert .25 <= scale <= 32 and read_config(tmp_path / "half" / "final")["retries"] == 0             # an overflow is no failure
     fabric = half()
-    run = Run(fabric, SMOKE, data, tmp_path / "half", 0, 1); run.load(tmp_path / "half" / "final")
+    run = Run(TwoStages(SMOKE), data, tmp_path / "half", fabric)
+    run.load(tmp_path / "half" / "final")
     assert fabric.strategy.precision.scaler.get_scale() == scale                                        # goes on with the same scale
 
 
@@ -217,9 +221,12 @@ def test_an_overflow_skips_the_step_and_halves_the_scale(tmp_path, data, monkeyp
     step, seen = StageTrainer.__call__, []
     def huge(self):
         if (self.number, self.run.step) == (1, 3): self.scaler.load_state_dict(self.scaler.state_dict() | dict(scale=1e38)); self.scaler.update(1e38)
-        before, old = [p.clone() for p in self.parameters], self.scaler.get_scale()
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        before, old = [p.clone() for p in parameters], self.scaler.get_scale()
         record = step(self)
-        if (self.number, self.run.step) == (1, 3): seen.append((record["grad_norm"], all(torch.equal(p, q) for p, q in zip(before, self.parameters)), self.scaler.get_scale() / old))
+        if (self.number, self.run.step) == (1, 3):
+            same = all(torch.equal(p, q) for p, q in zip(before, parameters))
+            seen.append((record["grad_norm"], same, self.scaler.get_scale() / old))
         return record
     monkeypatch.setattr(StageTrainer, "__call__", huge)
     train(data, SMOKE, tmp_path, fabric=Fabric(accelerator="cpu", devices=1, plugins=MixedPrecision("16-mixed", "cpu")))
@@ -230,7 +237,8 @@ PRESS = """
 import sys, threading, _thread, signal
 from vdsm.data.pendulum import Pendulum
 from vdsm.training.presets import get_preset
-from vdsm.training.two_stage import StageTrainer, train
+from vdsm.lib.method import StageTrainer
+from vdsm.training.loop import train
 step, before = StageTrainer.__call__, signal.getsignal(signal.SIGINT)
 def pressed(self):
     if (self.number, self.run.step) == tuple(map(int, sys.argv[2:4])):
@@ -294,20 +302,24 @@ from dataclasses import replace
 from lightning_fabric import Fabric
 from vdsm.data.pendulum import Pendulum
 from vdsm.training.presets import get_preset
-from vdsm.training import two_stage
-from vdsm.training.two_stage import train
-listed, drawn = two_stage.checkpoints, two_stage.seed_step
-if os.environ.get('RANK') == '1': two_stage.checkpoints = lambda folder: (time.sleep(1), listed(folder))[1]   # sees what the first process has written meanwhile
-if sys.argv[2] == 'alike': two_stage.seed_step = lambda *key: drawn(*key[:4])                                 # every process draws the same batch
+from vdsm.lib import checkpoint, method
+from vdsm.training.loop import train
+listed, drawn = checkpoint.checkpoints, method.seed_step
+if os.environ.get('RANK') == '1': # sees what the first process has written meanwhile
+    checkpoint.checkpoints = lambda folder: (time.sleep(1), listed(folder))[1]
+if sys.argv[2] == 'alike': # every process draws the same batch
+    method.seed_step = lambda *key: drawn(*key[:4])
 preset = get_preset('pendulum', 'smoke')
 preset = replace(preset, stage1=replace(preset.stage1, decoded=3),
-                 stage2=replace(preset.stage2, steps=8, pseudo=.4, horizon=3, horizon_from=.2, context=5, decoded=3, tune_s=False, leave_one_out=True))   # all options; what trains changes within the stage
+                 stage2=replace(preset.stage2, steps=8, pseudo_fraction=.4, horizon=3, horizon_from=.2,
+                                context=5, decoded=3, train_static_on_pixels=False,
+                                leave_one_out=True)) # all options; what trains changes within the stage
 if len(sys.argv) > 3:
-    step = two_stage.StageTrainer.__call__
+    step = method.StageTrainer.__call__
     def ending(self):
         if (self.number, self.run.step) == (2, 5): sys.exit('gone')
         return step(self)
-    two_stage.StageTrainer.__call__ = ending
+    method.StageTrainer.__call__ = ending
 model = train(Pendulum(n_clips=28), preset, sys.argv[1], fabric=Fabric(accelerator='cpu', devices=int(os.environ.get('WORLD_SIZE', 1))))
 print('weights', torch.cat([p.flatten() for p in model.parameters()]).double().norm().item(), flush=True)
 """
@@ -343,3 +355,159 @@ def test_another_number_of_processes_is_refused_within_a_stage(tmp_path):
     assert "in the middle of a stage that 2 processes began, and there are 1 now" in said and "torchrun --nproc-per-node 2" in said
     assert launch(tmp_path, 2, str(tmp_path / "run"), "apart").returncode == 0
     assert launch(tmp_path, 1, str(tmp_path / "run"), "apart").returncode == 0                           # a finished run loads anywhere
+
+
+OLD_NAMES = dict(pseudo_fraction="pseudo", train_static_on_pixels="tune_s",
+                 remove_shared_directions="unshared")
+
+
+def as_before(folder):
+    "Rewrite a checkpoint's configuration as versions with one record for both stages had it."
+    file = folder / "config.json"
+    config = json.loads(file.read_text())
+    one, two = config["preset"]["stage1"], config["preset"]["stage2"]
+    for now, before in OLD_NAMES.items(): two[before] = two.pop(now)
+    config["preset"]["stage1"] = two | one | dict(frames=[1, one["frames"]])
+    file.write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize("stopped_at", [(1, 3), (2, 3)])
+def test_a_run_with_the_names_of_before_resumes(stopped_at, tmp_path, data, monkeypatch):
+    step = StageTrainer.__call__
+    def ending(self):
+        if (self.number, self.run.step) == stopped_at: raise KeyboardInterrupt
+        return step(self)
+    train(data, SMOKE, tmp_path / "straight")
+    monkeypatch.setattr(StageTrainer, "__call__", ending)
+    with pytest.raises(KeyboardInterrupt): train(data, SMOKE, tmp_path / "run")
+    monkeypatch.undo()
+    for folder in checkpoints(tmp_path / "run"): as_before(folder)
+    train(data, SMOKE, tmp_path / "run")
+    a, b = weights(tmp_path / "straight"), weights(tmp_path / "run")
+    assert all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_a_setting_with_a_name_of_before_still_counts(tmp_path, data):
+    train(data, SMOKE, tmp_path)
+    as_before(tmp_path / "final")
+    train(data, SMOKE, tmp_path)
+    other = replace(SMOKE, stage2=replace(SMOKE.stage2, pseudo_fraction=.2))
+    with pytest.raises(ValueError, match=r"differs in preset \(stage2\)"): train(data, other, tmp_path)
+
+
+def test_frozen_layers_of_s_do_not_move(tmp_path, data):
+    train(data, SMOKE, tmp_path / "a")
+    frozen = replace(SMOKE.stage2, pseudo_fraction=0., train_static_on_pixels=False)
+    model = train(data, replace(SMOKE, stage2=frozen), tmp_path / "b", after=tmp_path / "a")
+    before = load_checkpoint(tmp_path / "b" / AFTER_STAGE_1).state_dict()
+    moved = {k for k, p in model.state_dict().items() if not torch.equal(p, before[k])}
+    assert "guide.combiner.f8.weight" in moved
+    assert not any(k.startswith("guide.static") for k in moved)
+
+
+def test_a_stage_may_begin_in_another_precision(tmp_path, data, monkeypatch, capsys):
+    "Weights and their updates stay in float32; within a stage the precision cannot change."
+    ours = train(data, SMOKE, tmp_path / "a").state_dict()
+    half = replace(SMOKE, precision="bf16-mixed")
+    model = train(data, half, tmp_path / "half", after=tmp_path / "a")
+    assert all(p.dtype == torch.float32 for p in model.parameters())
+    assert read_config(tmp_path / "half" / "final")["precision"] == "bf16-mixed"
+    theirs = model.state_dict()
+    keys = [k for k in theirs if k.startswith(("guide.combiner", "model.transition"))]
+    assert any(not torch.equal(theirs[k], ours[k]) for k in keys)
+    assert all((theirs[k] - ours[k]).abs().max() < .05 for k in keys)
+    with pytest.raises(ValueError, match="differs in precision"): train(data, SMOKE, tmp_path / "half")
+    monkeypatch.setattr("torch.cpu.get_capabilities", dict)
+    capsys.readouterr()
+    train(data, half, tmp_path / "half")
+    assert not capsys.readouterr().out # a finished run takes no step
+    train(data, half, tmp_path / "slow", after=tmp_path / "a")
+    assert capsys.readouterr().out.startswith("bf16-mixed: this processor has no instructions")
+
+
+@dataclass(frozen=True)
+class ToyStage:
+    steps: int = 9
+    lr: float = .02
+
+
+@dataclass(frozen=True)
+class ToySizes:
+    width: int = 3
+
+
+@dataclass(frozen=True)
+class ToyPreset:
+    model: ToySizes = ToySizes()
+    stage1: ToyStage = ToyStage()
+    save_every: int = 2
+    precision: str = "32-true"
+    @property
+    def stages(self): return (self.stage1,)
+
+
+class ToyGAN(VideoModel):
+    "A generator of three numbers, and a critic."
+    config_class = ToySizes
+    def __init__(self, config):
+        super().__init__(config)
+        self.generator, self.critic = nn.Linear(1, config.width), nn.Linear(config.width, 1)
+
+
+class Objective(nn.Module):
+    "What one of the two players minimises."
+    def __init__(self, gan, player):
+        super().__init__()
+        self.gan, self.player = gan, player
+    def forward(self, real, noise):
+        fake, loss = self.gan.generator(noise), nn.functional.softplus
+        if self.player == "generator": return loss(-self.gan.critic(fake)).mean()
+        return (loss(-self.gan.critic(real)) + loss(self.gan.critic(fake.detach()))).mean()
+
+
+class ToyTrainer(StageTrainer):
+    "Two optimisers, one step of each."
+    def __init__(self, run):
+        super().__init__(run)
+        self.players = {k: self.adam(getattr(run.model, k).parameters(), self.stage.lr)
+                        for k in ("critic", "generator")}
+    def step(self, u, rng):
+        losses, lr = {}, self.set_rate(self.stage.lr*(1 - u))
+        for player, optimizer in self.players.items():
+            loss = self.loss(player, lambda: Objective(self.run.model, player))
+            real, noise = 3 + torch.randn(8, 3, generator=rng), torch.randn(8, 1, generator=rng)
+            done = self.update(loss(real, noise), loss, optimizer, 50.)
+            if done is None: return None
+            losses[player] = done["loss"]
+        return losses | dict(lr=lr)
+
+
+class ToyMethod(Method):
+    def new_model(self): return ToyGAN(self.preset.model)
+    def trainer(self, run): return ToyTrainer(run)
+
+
+def test_another_method_with_two_optimisers_is_saved_and_resumed(tmp_path, data, monkeypatch):
+    method = ToyMethod(ToyPreset())
+    straight = train_method(method, data, tmp_path / "straight", log_every=1)
+    assert {p.name for p in (tmp_path / "straight" / "final").iterdir()} == {
+        "config.json", "weights.safetensors", "optimizer.safetensors", "optimizer2.safetensors"}
+    assert [r["step"] for r in read_history(tmp_path / "straight")] == list(range(9))
+    step, failed = ToyTrainer.step, []
+    def ending(self, u, rng):
+        if self.run.step == 5: raise KeyboardInterrupt
+        return step(self, u, rng)
+    monkeypatch.setattr(ToyTrainer, "step", ending)
+    with pytest.raises(KeyboardInterrupt): train_method(method, data, tmp_path / "run", log_every=1)
+    monkeypatch.undo()
+    again = train_method(method, data, tmp_path / "run", log_every=1)
+    assert all(torch.equal(p, q) for p, q in zip(straight.parameters(), again.parameters()))
+    def failing(self, u, rng): # goes back once, at half of the learning rate
+        if self.run.step == 5 and not failed: return failed.append(1)
+        return step(self, u, rng)
+    monkeypatch.setattr(ToyTrainer, "step", failing)
+    train_method(method, data, tmp_path / "back", log_every=1)
+    rates = [a["lr"] / b["lr"] for a, b in zip(*(read_history(tmp_path / k) for k in ("back", "straight")))]
+    assert rates == pytest.approx([1, 1, 1, 1, .5, .5, 1, 1, 1])
+    with pytest.raises(ValueError, match=r"differs in preset \(model\)"):
+        train_method(ToyMethod(ToyPreset(model=ToySizes(4))), data, tmp_path / "run")

@@ -76,7 +76,7 @@ def test_short_imports_load_what_they_need():
 
 def test_short_imports_are_the_names_themselves():
     from vdsm.latents import swap
-    from vdsm.training.two_stage import train
+    from vdsm.training.loop import train
     assert vdsm.swap is swap and vdsm.train is train
     assert all(hasattr(vdsm, name) for name in vdsm.__all__) and set(vdsm.__all__) <= set(dir(vdsm))
     assert len(set(vdsm.__all__)) == len(vdsm.__all__)

@@ -19,7 +19,7 @@ NAMES = {  # module -> the names that people use most
     "model.configuration": ["VDSMConfig"],
     "model.vdsm": ["VDSM"],
     "training.presets": ["get_preset"],
-    "training.two_stage": ["train"],
+    "training.loop": ["train"],
     "training.runs": ["open_run"],
     "latents": ["encode", "reconstruct", "swap", "extrapolate"],
     "view.grids": ["clip_gif", "show_clips"],

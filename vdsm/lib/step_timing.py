@@ -24,9 +24,10 @@ from ..model.mixture_decoder import decode_in_a_loop
 from ..model.frames import FrameBatch, KLWeights
 from ..model.sequences import ClipBatch, Pseudo
 from ..model.vdsm import VDSM, VDSMConfig
+from ..training.loop import Run, TwoStages
 from ..training.presets import get_preset
 from .checkpoint import AFTER_STAGE_1
-from ..training.two_stage import Run, StageTrainer, encode_all
+from ..training.stage_2 import encode_all
 
 # %% ../../nbs/lib/07_step_timing.ipynb #peak-memory
 def peak_memory(device: torch.device=torch.device('cpu')) -> float: # MB
@@ -94,7 +95,7 @@ def make_step(
     plain: bool, # the plain form
     x: Tensor, # clips [B,T,3,64,64]
     given: FrameBatch|ClipBatch, # from `kinds_of_step`
-    freeze_s: bool, # the layers of s, as `StageTrainer` does
+    freeze_s: bool, # the layers of s, as `SequenceTrainer` does
 ) -> Callable[[], None]:
     "A training step that can be called."
     model.freeze_for(stage).guide.static.requires_grad_(not freeze_s)
@@ -202,10 +203,11 @@ def phase_speed(
     (stage, share), preset = PHASES[phase], get_preset('pendulum', preset)
     fabric = Fabric(accelerator='cpu', devices=1)
     with TemporaryDirectory() as folder:
-        run = Run(fabric, preset, Pendulum(n_clips=70), Path(folder), 0, 1)
+        method = TwoStages(preset)
+        run = Run(method, Pendulum(n_clips=70), Path(folder), fabric)
         run.stage = stage
         run.save(AFTER_STAGE_1)
-        trainer = StageTrainer(run, None)
+        trainer = method.trainer(run)
         run.step = int(share*run.steps)
         with batch_in_parts(run.model) if in_parts else nullcontext():
             for i in range(steps + 3):

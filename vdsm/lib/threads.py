@@ -51,10 +51,10 @@ class InParts(torch.autograd.Function):
 PARTS = 1 # into how many parts `in_parts` divides a batch; set by `batch_in_parts`
 
 def in_parts(
-    module: nn.Module, # that treats the items of a batch apart from each other
+    module: nn.Module, # treats the items of a batch independently
     *inputs: Tensor, # its arguments, the batch first [B,...]
 ) -> Tensor: # module(*inputs)
-    "Call a module on the parts of a batch side by side, with gradients as if it had been called once."
+    "Call a module on the parts of a batch in parallel, with the gradients of one call."
     if PARTS == 1 or not torch.is_grad_enabled(): return module(*inputs)
     parameters = [p for p in module.parameters() if p.requires_grad]
     return InParts.apply(module, PARTS, len(inputs), *inputs, *parameters)
@@ -63,12 +63,20 @@ def in_parts(
 SMALL = 30e6 # parameters
 
 @contextmanager
-def batch_in_parts(model: nn.Module):
-    "Inside, a small model on the CPU computes each batch in two parts, where there are two threads."
+def batch_in_parts(
+    model: nn.Module, # to be trained inside
+):
+    "Inside, a small model on the CPU computes each batch in two parts if there are two threads."
     global PARTS
-    threads, on_cpu = torch.get_num_threads(), all(p.device.type == 'cpu' for p in model.parameters())
+    threads = torch.get_num_threads()
+    on_cpu = all(p.device.type == 'cpu' for p in model.parameters())
     size = sum(p.numel() for p in model.parameters())
-    if threads == 1 or not on_cpu or size > SMALL: yield; return
-    torch.set_num_threads(threads//2); PARTS = 2
+    if threads == 1 or not on_cpu or size > SMALL:
+        yield
+        return
+    torch.set_num_threads(threads//2)
+    PARTS = 2
     try: yield
-    finally: torch.set_num_threads(threads); PARTS = 1
+    finally:
+        torch.set_num_threads(threads)
+        PARTS = 1
