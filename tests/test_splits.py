@@ -1,6 +1,7 @@
 "Who may open the test split; and that no two splits of a data set share what they are held out by."
 import ast, json, re
 import numpy as np, papermill, pytest, torch
+from conftest import printed, read_report, run_figure
 from sync import ROOT
 from vdsm.data.moving_mnist import MovingMNIST
 from vdsm.data.mug import EXPRESSIONS, MUG
@@ -21,8 +22,9 @@ MAY_OPEN_TEST = {                                           # notebook -> ids of
         "table1", "table2", "table3", "swap_benchmark", "disentanglement", "extrapolation")},
     "6_view/00_explorer": EVERY_CELL,
     "lib/03_report": {"read"},                              # names the split of older files, opens nothing
-    "lib/06_release": {"half-test"}}                        # the released pendulum is shown
-TESTS = {"test_splits.py": "this", "swap_gif.py": "of the picture in README", "test_tables.py": "of the tables", "test_explorer_kernel.py": "of the explorer"}
+    "lib/06_release": {"half-test"},                        # the released pendulum is shown
+    "lib/15_scene": {"scene-test"}, "lib/16_widgets": {"strip-test"}}     # parts of the explorer
+TESTS = {"test_splits.py": "this", "swap_gif.py": "of the picture in README", "test_report.py": "of an older file", "test_tables.py": "of the tables", "test_videos.py": "of films", "test_explorer_kernel.py": "of the explorer"}
 
 
 def opens_test(code):
@@ -68,7 +70,7 @@ def test_tables_open_test_and_runs_validation_unless_they_are_asked():
     for file in sorted((ROOT / "nbs" / "8_figures").glob("*.ipynb")):
         wanted = "test" if MAY_OPEN_TEST.get(f"8_figures/{file.stem}", ()) is EVERY_CELL else "validation"
         chosen = [p["default"] for name, p in papermill.inspect_notebook(str(file)).items() if name == "split"]
-        opens = any(re.search(r"\b(open_run|run_clips|measure_runs|VideoFolder)\(", code) for _, code in cells(file))
+        opens = any(re.search(r"\b(open_run|open_figure|SeedRuns|run_clips|measure_runs|VideoFolder)\(", code) for _, code in cells(file))
         if file.stem != "objectives" and (opens or chosen): assert chosen == [repr(wanted)], file.name
 
 
@@ -134,9 +136,9 @@ def test_a_folder_too_small_to_hold_out_trains_on_all_of_it_and_says_so(films, t
     folder, out = tmp_path / "films", tmp_path / "out"
     folder.mkdir()
     for i, clip in enumerate(Pendulum("validation", films, 40).clips(slice(None))): np.save(folder / f"film {i}.npy", clip.permute(0, 2, 3, 1).numpy())
-    papermill.execute_notebook(ROOT / "nbs" / "8_figures" / "your_videos.ipynb", tmp_path / "executed.ipynb", cwd=ROOT, progress_bar=False,
-                               parameters=dict(folder=str(folder), preset="smoke", run_folder=str(tmp_path / "run"), out=str(out)))
-    run = json.loads((out / "metrics.json").read_text())["run"]
+    cells = run_figure("your_videos", tmp_path / "executed.ipynb", folder=str(folder), preset="smoke",
+                       run_folder=str(tmp_path / "run"), out=str(out))
+    run, said = read_report(out)["run"], printed(cells)
     assert run["split"] == "train/train" and run["train_clips"] == run["held_out_clips"] == 3 * films
-    said = "".join("".join(o.get("text", "")) for c in json.loads((tmp_path / "executed.ipynb").read_text())["cells"] for o in c.get("outputs", []))
-    assert "for validation; add clips" in said and "Until then all clips train, and what is shown below are clips that the model has learned from." in said
+    assert "for validation; add clips" in said
+    assert "Until then all clips are used for training, and the results below are on training clips." in said
