@@ -22,6 +22,7 @@ NAMES = {  # module -> the names that people use most
     "training.loop": ["train"],
     "training.runs": ["open_run"],
     "latents": ["encode", "reconstruct", "swap", "extrapolate"],
+    "latents.table": ["codes_table"],
     "view.grids": ["clip_gif", "show_clips"],
     "view.explorer": ["Explorer"],
 }

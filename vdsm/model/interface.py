@@ -117,6 +117,14 @@ def recompute(self: VideoModel,
     codes[changed]
     return codes
 
+@patch
+def other_forms(self: VideoModel,
+    code: str, # its name
+    x: Tensor, # values of it [B,n]
+) -> dict[str, Tensor]: # name of the form -> [B,m]
+    "Other forms of a code of whole clips, such as the one that the decoder takes; none by default."
+    return {}
+
 # %% ../../nbs/2_model/00_interface.ipynb #prior
 @patch
 def sample_static(self: VideoModel, n: int) -> Codes: # static codes of n clips
@@ -135,7 +143,10 @@ def sample(self: VideoModel, n: int, n_frames: int) -> Tensor: # clips [n,n_fram
     return self.decode(self.sample_static(n) | self.sample_dynamic(n, n_frames))
 
 @patch
-def rollout(self: VideoModel, codes: Codes) -> Codes:
+def rollout(self: VideoModel,
+    codes: Codes,
+    sample: bool=False, # draw each prediction; otherwise take its mean
+) -> Codes:
     "Codes whose motion is predicted by the prior, from the first frame on."
     raise self.lacks('prior that predicts the next frame')
 

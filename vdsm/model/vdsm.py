@@ -204,10 +204,13 @@ def rollout_prior(self: VDSM,
     return torch.stack(out, 1)[:, 0 if include_start else 1:]
 
 @patch
-def rollout(self: VDSM, codes: Codes) -> Codes:
+def rollout(self: VDSM,
+    codes: Codes,
+    sample: bool=False, # sample each pose; otherwise follow the means
+) -> Codes:
     "Codes whose poses the transition predicts from the first one."
-    z, n = codes.z.mean, codes.z.mean.shape[1] - 1
-    return codes.replace(z=self.rollout_prior(z[:, 0], codes.d.mean, n, include_start=True))
+    z1, d, n = codes.z.mean[:, 0], codes.d.mean, codes.z.mean.shape[1] - 1
+    return codes.replace(z=self.rollout_prior(z1, d, n, sample, include_start=True))
 
 @patch
 def recompute(self: VDSM, codes: Codes, changed: str) -> Codes:
@@ -215,6 +218,12 @@ def recompute(self: VDSM, codes: Codes, changed: str) -> Codes:
     codes[changed]
     if changed != 'd': return codes
     return codes.replace(z=self.rollout_posterior(codes.d.mean, codes.z.mean.shape[1]))
+
+# %% ../../nbs/2_model/08_model.ipynb #other-forms
+@patch
+def other_forms(self: VDSM, code: str, x: Tensor) -> dict[str, Tensor]: # of s: hat, the mixture
+    "The weights of the experts that s stands for, softmax(s/tau)."
+    return dict(hat=self.decoder.mixture(x)) if code == 's' else {}
 
 # %% ../../nbs/2_model/08_model.ipynb #extrapolate
 SEEN, AHEAD = 12, 4 # 'reinfer': frames that d is inferred from, frames predicted at a time
