@@ -5,6 +5,7 @@ import papermill
 import pytest
 from conftest import ROOT, check_pictures, printed, read_report, run_figure
 from vdsm.data.pendulum import Pendulum
+from vdsm.lib.step_timing import PHASES, WAYS
 
 PICTURES = dict(
     pendulum="""reconstruction.png swap.png swap.gif action.png rollout.png rollout.gif
@@ -65,6 +66,14 @@ def test_the_benchmark_reruns(tmp_path):
         for k in ("seconds", "peak_mb"):
             of_plain, of_ours = (measured[f"benchmark.{form}.{k}"] for form in (plain, ours))
             assert measured[f"benchmark.{ratio}.{k}"] == pytest.approx(of_plain / of_ours)
+
+
+def test_training_beside_another_process_reruns(tmp_path):
+    run_figure("busy_core", tmp_path / "executed.ipynb", preset="smoke", steps=1, out=str(tmp_path))
+    measured = read_report(tmp_path)["metrics"]
+    assert set(measured) == {f"busy.{phase}.{way}.{how}" for phase in PHASES for way in WAYS
+                             for how in ("quiet", "busy")}
+    assert min(measured.values()) > 0
 
 
 def test_an_unknown_preset_is_named(tmp_path):
