@@ -34,7 +34,8 @@ def published(
 def opened(info: DatasetInfo, how, split: str, options: dict) -> Sequences:
     "The clips of a split, with the static factors that the record declares."
     if missing := [k for k in info.needs if k not in options]:
-        raise ValueError(f"data set {info.name!r} needs {missing[0]}; give it as in {missing[0]}='...'.")
+        raise ValueError(f"data set {info.name!r} needs {missing[0]}; give it as in "
+                         f"{missing[0]}='...'.")
     data = how(split=split, **options)
     if info.static_factors is not None:
         data.static_factors = tuple(k for k in data.factors if k in info.static_factors)
@@ -49,13 +50,14 @@ def open_dataset(
     info = dataset_info(name)
     return opened(info, info.open, split, options)
 
+# %% ../../nbs/1_data/06_registry.ipynb #open-for-run
 def open_for_run(
     name: str, # of `DATASETS`
     split: str, # 'train', 'validation' or 'test'
     seed: int=0, # of the run
     **options, # of the data set
 ) -> Sequences:
-    "The clips that a run trains on, or is measured on; `ValueError` that lists the names otherwise."
+    "The clips that a run trains on, or is measured on; otherwise as `open_dataset`."
     info = dataset_info(name)
     if info.for_run is None: return opened(info, info.open, split, options)
     return opened(info, info.for_run, split, dict(seed=seed, **options))
