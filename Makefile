@@ -34,7 +34,7 @@ endif
 
 RUN_OPTIONS = $(if $(PRESET),--preset $(PRESET)) --seed $(SEED)
 
-.PHONY: help reproduce figures pictures test lab notebooks evidence gif counts
+.PHONY: help reproduce figures pictures test lab notebooks evidence gif counts docs
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*##/ ##/' | awk -F ' ## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -67,6 +67,9 @@ gif: .venv/ready ## draw the moving picture of README again, from the pretrained
 
 counts: .venv/ready ## count long lines, long cells, pictures and docstrings of the notebooks
 	python tests/counts.py
+
+docs: .venv/ready ## build the documentation; open _docs/html/index.html in a browser
+	python tests/docs.py
 
 .venv/ready: requirements.txt settings.ini setup.py
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'vdsm needs Python 3.11 or newer; say which: make PYTHON=python3.11')"
