@@ -113,7 +113,8 @@ def modules() -> dict[str, Path]:
     "Module -> the notebook that exports it."
     found = {}
     for c in cells():
-        if name := re.search(r"^#\| *default_exp +(\S+)", c.source, re.M): found[f"vdsm.{name[1]}"] = c.file
+        if name := re.search(r"^#\| *default_exp +(\S+)", c.source, re.M):
+            found[f"vdsm.{name[1]}"] = c.file
     return found
 
 
@@ -154,7 +155,8 @@ def wrong_imports() -> list[str]:
         if not SPINE.match(place(module)) or module.startswith("vdsm.view"): continue
         for other in others:
             later = SPINE.match(place(other)) and place(other) > place(module)
-            if later or other.startswith("vdsm.view"): found.append(f"{place(module)} imports {other}")
+            if later or other.startswith("vdsm.view"):
+                found.append(f"{place(module)} imports {other}")
     return found
 
 

@@ -10,7 +10,9 @@ def add_parameters(app, what, name, obj, options, lines):
     if inspect.ismodule(obj): return
     clean = lambda text: " ".join(str(text).replace("*", r"\*").replace("|", r"\|").split())
     if any(found.values()): lines.append("")
-    lines += [f":param {k}: {clean(v)}" for k, v in found.items() if v and k not in ("return", "self")]
+    lines += [
+        f":param {k}: {clean(v)}" for k, v in found.items() if v and k not in ("return", "self")
+    ]
     if found.get("return"): lines.append(f":returns: {clean(found['return'])}")
 
 

@@ -1,6 +1,7 @@
 """Build the documentation: `python tests/docs.py` (or `make docs`) writes _docs/html from the notebooks as
 they are saved, RESULTS, CONTRIBUTING, CHANGELOG and the docstrings, with Jupyter Book. A link that leads
 nowhere is an error. The result needs no network: MathJax and plotly.js are copied from the environment."""
+
 import importlib.util, json, os, re, shutil, subprocess, sys
 from pathlib import Path
 import nbformat, plotly.io, yaml
@@ -15,22 +16,40 @@ FOLDERS = {  # name without its number -> title
     "figures": "Figures and tables", "lib": "Library"}
 PAGES = {"README.md": "nbs/index.ipynb", "RESULTS.md": "nbs/results.ipynb"}
 CONFIG = dict(
-    title="vdsm", author="", copyright="", logo="", only_build_toc_files=True,
+    title="vdsm",
+    author="",
+    copyright="",
+    logo="",
+    only_build_toc_files=True,
     execute=dict(execute_notebooks="off"),
     html=dict(use_issues_button=False, use_repository_button=False, use_edit_page_button=False),
     launch_buttons=dict(binderhub_url="", colab_url="", thebe=False, notebook_interface="classic"),
     sphinx=dict(
-        extra_extensions=["sphinx.ext.autodoc"], local_extensions=dict(docments=str(Path(__file__).parent)),
+        extra_extensions=["sphinx.ext.autodoc"],
+        local_extensions=dict(docments=str(Path(__file__).parent)),
         config=dict(
-            html_static_path=["_assets"], mathjax_path="mathjax/tex-svg-full.js",
-            nb_ipywidgets_js={}, myst_heading_anchors=3, autodoc_member_order="bysource", autodoc_typehints="none",
-            autodoc_inherit_docstrings=False, html_show_search_summary=False,
-            html_context=dict(default_mode="auto"), suppress_warnings=["myst.header", "misc.highlighting_failure"])))
+            html_static_path=["_assets"],
+            mathjax_path="mathjax/tex-svg-full.js",
+            nb_ipywidgets_js={},
+            nb_render_markdown_format="myst",
+            myst_heading_anchors=3,
+            autodoc_member_order="bysource",
+            autodoc_typehints="none",
+            autodoc_inherit_docstrings=False,
+            html_show_search_summary=False,
+            html_context=dict(default_mode="auto"),
+            suppress_warnings=["myst.header", "misc.highlighting_failure"],
+        ),
+    ),
+)
 
 
 def from_environment(static: Path):
     "Copy what pages would else fetch; not to _static, of which Jupyter Book loads all on each page."
-    es5 = Path(importlib.util.find_spec("mathjax").submodule_search_locations[0]) / "static/mathjax/es5"
+    es5 = (
+        Path(importlib.util.find_spec("mathjax").submodule_search_locations[0])
+        / "static/mathjax/es5"
+    )
     plots = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
     (static / "mathjax").mkdir(parents=True)
     shutil.copy(es5 / "tex-svg-full.js", static / "mathjax")
@@ -75,11 +94,14 @@ def as_page(file: Path) -> nbformat.NotebookNode:
             cell.outputs = [live(o, up) for o in cell.outputs]
             for output in cell.outputs:
                 data = output.get("data", {})
-                if "text/markdown" in data: data["text/markdown"] = relinked(data["text/markdown"], file.parent)
+                if "text/markdown" in data:
+                    data["text/markdown"] = relinked(data["text/markdown"], file.parent)
             if not cell.source.strip() and not cell.outputs: continue
         kept.append(cell)
     notebook.cells = kept
-    notebook.metadata = dict(kernelspec=dict(name="python3", display_name="python3", language="python"))
+    notebook.metadata = dict(
+        kernelspec=dict(name="python3", display_name="python3", language="python")
+    )
     return notebook
 
 
@@ -89,10 +111,16 @@ def contents(source: Path, notebooks: list[Path], apis: list[str]) -> dict:
     for name in names:
         title = FOLDERS[name.split("_")[-1]]
         (source / "nbs" / name).mkdir(exist_ok=True)
-        (source / "nbs" / name / "index.md").write_text(f"# {title}\n\n```{{tableofcontents}}\n```\n")
+        (source / "nbs" / name / "index.md").write_text(
+            f"# {title}\n\n```{{tableofcontents}}\n```\n"
+        )
         files = [f"nbs/{name}/{f.stem}" for f in notebooks if f.parent.name == name]
-        parts.append(dict(file=f"nbs/{name}/index", title=title, sections=[dict(file=f) for f in files]))
-    top = [f"nbs/{f.stem}" for f in notebooks if f.parent == NBS and f.stem not in ("index", "results")]
+        parts.append(
+            dict(file=f"nbs/{name}/index", title=title, sections=[dict(file=f) for f in files])
+        )
+    top = [
+        f"nbs/{f.stem}" for f in notebooks if f.parent == NBS and f.stem not in ("index", "results")
+    ]
     more = [dict(file=name) for name in ("CONTRIBUTING", "CHANGELOG")]
     api = dict(file="api/index", sections=[dict(file=f"api/{m}") for m in apis])
     return dict(format="jb-book", root="nbs/index", parts=[
@@ -127,8 +155,18 @@ def write_source(source: Path, only: re.Pattern) -> None:
     from_environment(source / "_assets")
     apis = sorted(m for m, file in modules().items() if file in chosen)
     write_api(source / "api", apis)
-    (source / "_toc.yml").write_text(yaml.safe_dump(contents(source, chosen, apis), sort_keys=False))
+    (source / "_toc.yml").write_text(
+        yaml.safe_dump(contents(source, chosen, apis), sort_keys=False)
+    )
     (source / "_config.yml").write_text(yaml.safe_dump(CONFIG))
+
+
+def without_thebe(html: Path):
+    "Jupyter Book adds the scripts of a service for live code, twice; nothing here uses them."
+    found = (
+        r"<script[^>]*>const THEBE_JS_URL.*?</script>|<script[^>]*sphinx-thebe\.js[^>]*></script>"
+    )
+    html.write_text(re.sub(found, "", html.read_text(), flags=re.S))
 
 
 def build(out: Path = OUT, only: str = "") -> Path:
@@ -138,13 +176,23 @@ def build(out: Path = OUT, only: str = "") -> Path:
     source.mkdir(parents=True)
     write_source(source, re.compile(only))
     start = "import sys; from jupyter_book.cli.main import main; sys.exit(main())"
-    words = ["-c", start, "build", "--keep-going", "-W", "--path-output", str(out / "work"), str(source)]
+    words = [
+        "-c",
+        start,
+        "build",
+        "--keep-going",
+        "-W",
+        "--path-output",
+        str(out / "work"),
+        str(source),
+    ]
     env = os.environ | dict(PYTHONPATH=os.pathsep.join([str(ROOT), str(Path(__file__).parent)]))
     ran = subprocess.run([sys.executable, *words], env=env, capture_output=True, text=True)
     said = re.sub(r"\x1b\[\d*(;\d+)*m", "", ran.stderr)
     problems = [line for line in said.splitlines() if re.search(r"\b(WARNING|ERROR)\b", line)]
     if ran.returncode: raise RuntimeError("\n".join(problems) or said[-3000:] + ran.stdout[-3000:])
     shutil.move(out / "work" / "_build" / "html", done)
+    for html in done.rglob("*.html"): without_thebe(html)
     shutil.rmtree(out / "work")
     return done / "index.html"
 

@@ -87,14 +87,33 @@ def markdown(file: Path, exporter) -> str:
 
 def run_of(file: Path):
     "The papermill run of a figure's notebook, if one is here that ran these cells with the default parameters to the end."
-    defaults = {k: ast.literal_eval(p["default"]) for k, p in papermill.inspect_notebook(str(file)).items()}
-    if defaults.get("dataset") == "": defaults["dataset"] = "sprites"                  # frames_alone takes what is there
-    copy = ROOT / "figures" / (f"{file.stem}_{defaults['dataset']}" if "dataset" in defaults else file.stem) / file.name
+    defaults = {
+        k: ast.literal_eval(p["default"]) for k, p in papermill.inspect_notebook(str(file)).items()
+    }
+    if defaults.get("dataset") == "":
+        defaults["dataset"] = "sprites"  # frames_alone takes what is there
+    copy = (
+        ROOT
+        / "figures"
+        / (f"{file.stem}_{defaults['dataset']}" if "dataset" in defaults else file.stem)
+        / file.name
+    )
     if not copy.exists(): return None
     run, notebook = (nbformat.read(f, as_version=4) for f in (copy, file))
-    about, code = run.metadata.get("papermill", {}), lambda cells: {c.id: c.source for c in cells if c.cell_type == "code" and "injected-parameters" not in c.metadata.get("tags", [])}
+    about, code = (
+        run.metadata.get("papermill", {}),
+        lambda cells: {
+            c.id: c.source
+            for c in cells
+            if c.cell_type == "code" and "injected-parameters" not in c.metadata.get("tags", [])
+        },
+    )
     as_default = all(defaults.get(k, v) in ("", v) for k, v in about.get("parameters", {}).items())
-    return run if as_default and about.get("exception") is None and code(run.cells) == code(notebook.cells) else None
+    return (
+        run
+        if as_default and about.get("exception") is None and code(run.cells) == code(notebook.cells)
+        else None
+    )
 
 
 def lighter(output):
@@ -102,12 +121,21 @@ def lighter(output):
     data = output.get("data", {})
     if output.get("name") == "stderr" or str(ROOT) in str(output): return None
     if "image/png" in data:
-        picture, out = Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).convert("RGB"), io.BytesIO()
+        picture, out = (
+            Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).convert("RGB"),
+            io.BytesIO(),
+        )
         plot = "application/vnd.plotly.v1+json" in data
         if plot and picture.height > 2*picture.width: return None
-        if plot and picture.width > 900: picture = picture.resize((900, round(900*picture.height/picture.width)), Image.LANCZOS)
+        if plot and picture.width > 900:
+            picture = picture.resize(
+                (900, round(900 * picture.height / picture.width)), Image.LANCZOS
+            )
         picture.quantize(256).save(out, "png", optimize=True)
-        output.data = {"image/png": base64.b64encode(out.getvalue()).decode(), "text/plain": data.get("text/plain", "")}
+        output.data = {
+            "image/png": base64.b64encode(out.getvalue()).decode(),
+            "text/plain": data.get("text/plain", ""),
+        }
     if data: output.metadata = {}
     if "execution_count" in output: output.execution_count = None
     return output
@@ -117,9 +145,13 @@ def show_figures():
     "Keep in nbs/8_figures/ what the runs of today showed."
     for file in sorted((ROOT / "nbs" / "8_figures").glob("*.ipynb")):
         if (run := run_of(file)) is None: continue
-        notebook, shown = nbformat.read(file, as_version=4), {c.id: c.outputs for c in run.cells if c.cell_type == "code"}
+        notebook, shown = (
+            nbformat.read(file, as_version=4),
+            {c.id: c.outputs for c in run.cells if c.cell_type == "code"},
+        )
         for cell in notebook.cells:
-            if cell.cell_type == "code": cell.outputs = [o for o in map(lighter, shown[cell.id]) if o is not None]
+            if cell.cell_type == "code":
+                cell.outputs = [o for o in map(lighter, shown[cell.id]) if o is not None]
         file.write_text(nbformat.writes(notebook) + "\n")
 
 

@@ -12,7 +12,9 @@ def test_a_goal_that_was_reached_is_kept(name): assert not COUNTS[name]()
 
 
 def test_the_script_prints_every_count():
-    done = subprocess.run([sys.executable, ROOT / "tests" / "counts.py"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, ROOT / "tests" / "counts.py"], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     print(done.stdout)
     assert [line.split()[1] for line in done.stdout.splitlines()] == list(COUNTS)
@@ -21,7 +23,9 @@ def test_the_script_prints_every_count():
 def test_what_is_counted(monkeypatch):
     "On a notebook with one fault of each kind."
     long = "x = 1" + " " * 100 + "# far to the right"
-    one = "#| export\nfrom vdsm.two import b\n" + long + "\ndef shown(): pass\ndef _hidden(): pass\n"
+    one = (
+        "#| export\nfrom vdsm.two import b\n" + long + "\ndef shown(): pass\ndef _hidden(): pass\n"
+    )
     one += "TABLE = [" + "1, " * 60 + "]\n" + "y = 0\n" * 30
     sprites = "show_clips(Sprites('validation').clips([0]))"
     picture = [dict(data={"image/png": ""})]

@@ -5,11 +5,22 @@ from sync import ROOT
 
 def test_over_seeds(tmp_path):
     script, out = ROOT / "examples" / "over_seeds.py", tmp_path / "runs"
-    words = [sys.executable, script, "pendulum", "--seeds", "0,1", "--preset", "smoke", "--out", out]
+    words = [
+        sys.executable,
+        script,
+        "pendulum",
+        "--seeds",
+        "0,1",
+        "--preset",
+        "smoke",
+        "--out",
+        out,
+    ]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [str(out / "report.md"), str(out / "report.csv")]
-    with (out / "report.csv").open() as file: rows = {row["metric"]: row for row in csv.DictReader(file)}
+    with (out / "report.csv").open() as file:
+        rows = {row["metric"]: row for row in csv.DictReader(file)}
     assert rows["rollout.angle_error"]["n"] == "2" and float(rows["rollout.angle_error"]["std"]) > 0
     before = (out / "1" / "metrics.json").stat().st_mtime_ns
     assert subprocess.run(words, cwd=ROOT, capture_output=True).returncode == 0

@@ -7,7 +7,9 @@ RUFF = [sys.executable, "-m", "ruff", "check", "--no-cache"]
 
 
 def test_nothing_to_complain_about():
-    done = subprocess.run([*RUFF, "--output-format", "concise"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [*RUFF, "--output-format", "concise"], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -2,7 +2,21 @@
 `import windows; windows.pretend()` before anything of model is imported."""
 import builtins, fcntl, os, pathlib, select, signal, stat, types
 
-MODULES = {"crypt", "fcntl", "grp", "nis", "posix", "pty", "pwd", "readline", "resource", "spwd", "syslog", "termios", "tty"}
+MODULES = {
+    "crypt",
+    "fcntl",
+    "grp",
+    "nis",
+    "posix",
+    "pty",
+    "pwd",
+    "readline",
+    "resource",
+    "spwd",
+    "syslog",
+    "termios",
+    "tty",
+}
 LACKS = dict(
     os="""chown chroot fchmod fchown fork forkpty getegid geteuid getgid getgroups getloadavg getpgid getpgrp
           getpriority getsid getuid initgroups killpg lchown mkfifo mknod nice openpty pipe2 posix_fadvise
@@ -11,7 +25,8 @@ LACKS = dict(
           setsid setuid statvfs sync sysconf ttyname uname wait wait3 wait4 waitid WNOHANG""",
     signal="""SIGALRM SIGCHLD SIGCONT SIGHUP SIGKILL SIGPIPE SIGQUIT SIGSTOP SIGTSTP SIGUSR1 SIGUSR2 alarm
               getitimer pause pthread_kill pthread_sigmask setitimer siginterrupt sigpending sigwait""",
-    select="epoll kqueue poll")
+    select="epoll kqueue poll",
+)
 
 
 def fsync(handle):
@@ -24,7 +39,8 @@ def fsync(handle):
 
 def rename(source, target):
     "A name that is taken is not overwritten."
-    if os.path.lexists(target): raise FileExistsError(183, "the file already exists", str(source), 183, str(target))
+    if os.path.lexists(target):
+        raise FileExistsError(183, "the file already exists", str(source), 183, str(target))
     os.rename(source, target)
 
 
@@ -39,7 +55,11 @@ def wait_for_sockets(readers, writers, errors, timeout=None):
 def pretend():
     "From here on."
     instead = {}
-    for module, replaced in ((os, dict(fsync=fsync, rename=rename)), (signal, {}), (select, dict(select=wait_for_sockets))):
+    for module, replaced in (
+        (os, dict(fsync=fsync, rename=rename)),
+        (signal, {}),
+        (select, dict(select=wait_for_sockets)),
+    ):
         name = module.__name__
         has = {k: v for k, v in vars(module).items() if k not in LACKS[name].split()}
         instead[name] = types.ModuleType(name)
@@ -49,10 +69,13 @@ def pretend():
     def import_as_there(name, globals=None, locals=None, fromlist=(), level=0):
         asks = (globals or {}).get("__name__", "").split(".")[0]
         if asks == "vdsm" and level == 0:
-            if name.split(".")[0] in MODULES: raise ModuleNotFoundError(f"no {name!r} on Windows", name=name)
+            if name.split(".")[0] in MODULES:
+                raise ModuleNotFoundError(f"no {name!r} on Windows", name=name)
             if name in instead: return instead[name]
         return real(name, globals, locals, fromlist, level)
 
     builtins.__import__ = import_as_there
     above = pathlib.Path.rename
-    pathlib.Path.rename = lambda self, target: (rename if os.path.lexists(target) else above)(self, target)
+    pathlib.Path.rename = lambda self, target: (rename if os.path.lexists(target) else above)(
+        self, target
+    )
