@@ -17,7 +17,7 @@ setup(
     long_description_content_type="text/markdown",
     classifiers=["Intended Audience :: Science/Research", "Programming Language :: Python :: 3"],
     packages=find_packages(include=["vdsm", "vdsm.*"]), include_package_data=False,
-    package_data=dict(vdsm=["pretrained/*/*", "lib/static/*"]), # trained models; scripts of the explorer
+    package_data=dict(vdsm=["pretrained/*/*", "lib/static/*"]),  # models; scripts of the explorer
     python_requires=">=" + cfg["min_python"],
     install_requires=cfg["requirements"].split(),
     extras_require={"dev": cfg["dev_requirements"].split()},

@@ -1,5 +1,5 @@
-"""How readable the workbook is, counted on the notebooks: `python tests/counts.py` prints each count
-beside its goal, `python tests/counts.py lines cells` lists what these two count."""
+"""How readable the workbook is, counted on the notebooks: `python tests/counts.py` prints each
+count, `python tests/counts.py lines cells` lists what these two count."""
 import ast, json, re, sys
 from dataclasses import dataclass
 from functools import cache

@@ -1,6 +1,7 @@
-"""Build the documentation: `python tests/docs.py` (or `make docs`) writes _docs/html from the notebooks as
-they are saved, RESULTS, CONTRIBUTING, CHANGELOG and the docstrings, with Jupyter Book. A link that leads
-nowhere is an error. The result needs no network: MathJax and plotly.js are copied from the environment."""
+"""Build the documentation: `python tests/docs.py` (or `make docs`) writes _docs/html from the
+notebooks as they are saved, RESULTS, CONTRIBUTING, CHANGELOG and the docstrings, with Jupyter Book.
+A link that leads nowhere is an error. The result needs no network: MathJax and plotly.js are copied
+from the environment."""
 
 import importlib.util, json, os, re, shutil, subprocess, sys
 from pathlib import Path
@@ -45,7 +46,7 @@ CONFIG = dict(
 
 
 def from_environment(static: Path):
-    "Copy what pages would else fetch; not to _static, of which Jupyter Book loads all on each page."
+    "Copy what pages would else fetch. Of _static, Jupyter Book would load all on each page."
     es5 = (
         Path(importlib.util.find_spec("mathjax").submodule_search_locations[0])
         / "static/mathjax/es5"

@@ -1,6 +1,7 @@
 """The moving picture at the top of README: `python tests/swap_gif.py` (or `make gif`) writes
-figures/evidence/sprites/swap.gif from the pretrained Sprites model, on characters of the test split.
-The model was trained before there was a validation split; only the test split is new to it."""
+figures/evidence/sprites/swap.gif from the pretrained Sprites model, on characters of the test
+split. The model was trained before there was a validation split; only the test split is new to
+it."""
 import sys
 from pathlib import Path
 from sync import ROOT

@@ -1,9 +1,9 @@
-"""Write out what the notebooks show: README.md from nbs/index.ipynb and RESULTS.md from nbs/results.ipynb,
-with tables computed from figures/evidence/*/metrics.json, and in nbs/8_figures/ the outputs of the last
-run with the default parameters (a default that is empty has to be given).
-`python tests/sync.py` writes all of it; test_sync.py compares. `python tests/sync.py pendulum sprites` keeps
-the results of these runs as evidence: it copies figures/<name>/metrics.json, and the picture that RESULTS.md
-shows, to figures/evidence/<name>/."""
+"""Write out what the notebooks show: README.md from nbs/index.ipynb and RESULTS.md from
+nbs/results.ipynb, with tables computed from figures/evidence/*/metrics.json, and in nbs/8_figures/
+the outputs of the last run with the default parameters (a default that is empty has to be given).
+`python tests/sync.py` writes all of it; test_sync.py compares. `python tests/sync.py pendulum`
+keeps the results of this run as evidence: it copies figures/<name>/metrics.json, and the picture
+that RESULTS.md shows, to figures/evidence/<name>/."""
 import ast, base64, contextlib, io, os, re, shutil, sys, tempfile
 from pathlib import Path
 import nbformat, papermill, yaml
@@ -86,7 +86,7 @@ def markdown(file: Path, exporter) -> str:
 
 
 def run_of(file: Path):
-    "The papermill run of a figure's notebook, if one is here that ran these cells with the default parameters to the end."
+    "A finished papermill run of these cells with the default parameters, if there is one."
     defaults = {
         k: ast.literal_eval(p["default"]) for k, p in papermill.inspect_notebook(str(file)).items()
     }
@@ -117,7 +117,7 @@ def run_of(file: Path):
 
 
 def lighter(output):
-    "An output as it is kept: a picture in a palette, of a plot the picture alone; nothing of a table of many pages, whose Markdown stands below."
+    "An output as it is kept: pictures in a palette, plots as pictures; not those that are long."
     data = output.get("data", {})
     if output.get("name") == "stderr" or str(ROOT) in str(output): return None
     if "image/png" in data:

@@ -16,8 +16,9 @@ def test_nothing_to_complain_about():
 @pytest.mark.parametrize("name", ["bad.py", "bad.ipynb"])
 def test_a_long_line_and_an_import_that_is_not_used_are_found(name, tmp_path):
     code = "import os\\nx = 1  # " + 100 * "-"
-    cell = '{"cells": [{"cell_type": "code", "id": "it", "metadata": {}, "outputs": [], "source": "%s", '
-    cell += '"execution_count": null}], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'
+    cell = '{"cells": [{"cell_type": "code", "id": "it", "metadata": {}, "outputs": [], '
+    cell += '"source": "%s", "execution_count": null}], "metadata": {}, '
+    cell += '"nbformat": 4, "nbformat_minor": 5}'
     (tmp_path / name).write_text(cell % code if name == "bad.ipynb" else code.replace("\\n", "\n"))
     words = [*RUFF, "--config", ROOT / "ruff.toml", "--output-format", "concise", tmp_path]
     said = subprocess.run(words, capture_output=True, text=True).stdout

@@ -1,4 +1,4 @@
-"Modules are what the notebooks export, README and RESULTS what theirs say, and notebooks are fit to read."
+"Modules, README and RESULTS are what the notebooks say, and notebooks are fit to read."
 
 import json, re, shutil, subprocess, sys
 from pathlib import Path
@@ -90,7 +90,8 @@ def test_tables_of_the_pages_are_the_measured_ones(name, n):
 def test_only_a_finished_run_of_these_cells_with_default_parameters_is_shown(tmp_path, monkeypatch):
     code, file = nbformat.v4.new_code_cell, tmp_path / "nbs" / "8_figures" / "one.ipynb"
     file.parent.mkdir(parents=True)
-    picture = "import sys; print('shown'); print('noise', file=sys.stderr)\nfrom PIL import Image; Image.new('RGB', (5, 4))"
+    picture = "import sys; print('shown'); print('noise', file=sys.stderr)\n"
+    picture += "from PIL import Image; Image.new('RGB', (5, 4))"
     nbformat.write(
         nbformat.v4.new_notebook(
             cells=[
