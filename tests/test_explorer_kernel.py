@@ -25,6 +25,12 @@ def test_errors_are_sentences_in_the_widget(arguments, sentence, monkeypatch):
     assert "alert" in notice.value and re.search(sentence, notice.value.replace("&#x27;", "'")), notice.value
 
 
+def same(a, b):
+    "Whether two fields of a scene are equal."
+    if isinstance(b, dict): return a.keys() == b.keys() and all(same(a[k], b[k]) for k in b)
+    return torch.equal(torch.as_tensor(a), torch.as_tensor(b))
+
+
 def test_codes_come_back(explorer):
     explorer.sliders["d"].values = [v + .4 for v in explorer.sliders["d"].values]
     explorer.sliders["z"].values, explorer.length.values, explorer.mix.expert, explorer.mix.pull = [.2]*6, [30.], 2, .3
@@ -33,10 +39,10 @@ def test_codes_come_back(explorer):
     explorer.try_to(explorer.save_codes)
     assert (explorer.folder / "mine.json").exists()
     explorer.identity.picked, explorer.action.picked = [3], [5]
-    explorer.sample("s"); explorer.sample("d")
+    explorer.sample("identity"); explorer.sample("action")
     assert not torch.equal(explorer.films[2][:16], films[0][:16])
     explorer.try_to(explorer.load_codes)
-    assert all(torch.equal(torch.as_tensor(a), torch.as_tensor(b)) for a, b in zip(explorer.scene(), kept) if b is not None)
+    assert all(same(a, b) for a, b in zip(explorer.scene(), kept) if b is not None)
     assert all(torch.equal(a, b) for a, b in zip(explorer.films[2:], films))
     for name, text, sentence in (("cut", "{", "holds no codes"), ("other", json.dumps(json.loads((explorer.folder / "mine.json").read_text()) | dict(dataset="sprites")), "codes of sprites")):
         (explorer.folder / f"{name}.json").write_text(text)
@@ -65,3 +71,39 @@ def test_moves_make_no_widgets(explorer):
         times.append(time.process_time() - began)
     print(f"\na move costs the kernel {1000*sorted(times)[30]:.0f} ms of one core in all")
     assert len(_instances) == before
+
+
+def test_a_model_of_another_kind(tmp_path):
+    "Without experts and without a prior: three films, and a sentence for what it lacks."
+    from dataclasses import dataclass
+    from vdsm.model.interface import Codes, VideoModel
+
+    @dataclass(frozen=True)
+    class MeanConfig: size: int = 64
+
+    class MeanColour(VideoModel):
+        config_class = MeanConfig
+        def __init__(self, config=MeanConfig()):
+            super().__init__(config)
+            self.where = torch.nn.Parameter(torch.zeros(()))
+        def encode(self, clips, sample=False):
+            x = self.as_batch(clips)
+            colour = x.amax((1, 3, 4))
+            return Codes(dict(colour=colour), dict(grey=x.mean(2).flatten(2)))
+        def decode(self, codes):
+            grey = codes.grey.mean.unflatten(2, (64, 64))[:, :, None]
+            return (3*grey*codes.colour.mean[:, None, :, None, None]).clamp(0, 1)
+
+    explorer = Explorer(MeanColour(), Pendulum("test", 28), folder=tmp_path)
+    assert "wrong" not in explorer.notice._dom_classes, explorer.notice.value
+    assert [len(f) for f in explorer.films] == [16]*3 and set(explorer.sliders) == {"colour", "grey"}
+    before = explorer.films[2].clone()
+    explorer.sliders["colour"].values = [1.]*len(explorer.sliders["colour"].values)
+    assert not torch.equal(explorer.films[2], before)
+    explorer.sample("identity")
+    assert "MeanColour has no prior" in explorer.notice.value
+    for save in (explorer.save_gif, explorer.save_png, explorer.save_codes): explorer.try_to(save)
+    explorer.try_to(explorer.load_codes)
+    assert "loaded" in explorer.notice.value
+    explorer.length.values, explorer.tabs.selected_index = [20.], 0
+    assert len(explorer.films[2]) == 20 and explorer.matrix.made
