@@ -14,12 +14,13 @@ from pathlib import Path
 from torch import Tensor
 from ..data.registry import open_dataset
 from ..data.sequences import Sequences, identity_frames, project_root
+from ..evaluate.probes import FactorProbes
+from ..latents import code_directions
 from ..lib.pretrained import from_pretrained, pretrained_names
 from ..lib.scene import (
-    Scene, both, directions, interpolate, mixture, render, render_steps, render_table)
+    Scene, both, interpolate, mixture, render, render_steps, render_table)
 from ..lib.widgets import Latest, Mixture, Player, Sliders, Thumbnails, grid_film, png
 from ..model.interface import Codes, VideoModel
-from ..readout import Readout
 from .grids import clip_gif, clip_grid, with_sources
 
 # %% ../../nbs/6_view/00_explorer.ipynb #choice
@@ -78,7 +79,7 @@ class Explorer(VBox):
         self.notice = HTML()
         self.notice.add_class('vdsm-notice')
         self.folder = Path(folder or project_root()/'figures'/'explored')
-        self.n_sliders, self.films, self.readout = n_sliders, None, None
+        self.n_sliders, self.films, self.probes = n_sliders, None, None
         try: self.model, self.data = open_both(model, dataset)
         except (ValueError, OSError) as e:
             self.children = [self.notice]
@@ -95,6 +96,7 @@ def say(self: Explorer, what, wrong: bool=False):
     self.notice.value = f'<span role="{role}">{html.escape(str(what))}</span>'
     (self.notice.add_class if wrong else self.notice.remove_class)('wrong')
 
+# %% ../../nbs/6_view/00_explorer.ipynb #start
 @patch
 def start_from(self: Explorer, n_clips: int):
     "Begin with the identity of the first clip and the action of another one."
@@ -111,6 +113,7 @@ def start_from(self: Explorer, n_clips: int):
     self.take(self.of_clip(0), 'identity')
     self.take(self.of_clip(self.other), 'action')
 
+# %% ../../nbs/6_view/00_explorer.ipynb #base
 @patch
 def of_clip(self: Explorer, i: int) -> Codes: # of one clip
     "Codes of an offered clip."
@@ -180,10 +183,11 @@ def lay_out_codes(self: Explorer):
 @patch
 def aim(self: Explorer, *_):
     "Point the sliders along the chosen directions, and keep the picture."
+    kind = 'dimension' if self.along.value else 'principal'
     for k, moved in self.moved().items():
-        moves, which = directions(self.model, self.spread, k, self.along.value)
-        self.base[k], self.moves[k] = moved, moves[:self.n_sliders]
-        names = [f'{i}' if self.along.value else f'axis {i + 1}' for i in which[:self.n_sliders]]
+        found = code_directions(self.model, self.spread, k, kind, n_clips=1).top(self.n_sliders)
+        self.base[k], self.moves[k] = moved, found.vectors
+        names = [f'{i}' if self.along.value else f'axis {i + 1}' for i in found.which.tolist()]
         self.sliders[k].labels = [f'{self.kinds[k]} <i>{k}</i> {name}' for name in names]
         self.sliders[k].values = [0.]*len(names)
 
@@ -267,6 +271,7 @@ def sample(self: Explorer, part: str):
         self.start = {k: codes[k].mean[0, 0] for k in codes if self.kinds[k] == 'pose'}
     self.rebase(codes, part)
 
+# %% ../../nbs/6_view/00_explorer.ipynb #rebase
 @patch
 def rebase(self: Explorer, codes: Codes, part: str):
     "Move to another base, with all its sliders at zero."
@@ -306,23 +311,26 @@ def fit(self: Explorer):
     async def later():
         self.draw()
         await self.latest.task
-        self.readout = await asyncio.to_thread(Readout, self.model, self.data)
+        self.probes = await asyncio.to_thread(FactorProbes.fit_on_clips, self.model, self.data)
         self.draw()
     try: self.fitting = asyncio.get_running_loop().create_task(later())
-    except RuntimeError: self.fitting, self.readout = None, Readout(self.model, self.data)
+    except RuntimeError:
+        self.fitting, self.probes = None, FactorProbes.fit_on_clips(self.model, self.data)
 
 # %% ../../nbs/6_view/00_explorer.ipynb #read-now
 @patch
 def read(self: Explorer, scene: Scene):
     "Show what the probes predict from the codes on display."
-    if not self.readout: return
+    if not self.probes: return
     rows = ''
-    for r in self.readout(mixture(self.model, scene), scene.dynamic['d']):
+    codes = dict(s_hat=mixture(self.model, scene), d=scene.dynamic['d'])
+    for r in self.probes.read(codes):
+        p = r.probability
         cells = (f'<td class="soft">{html.escape(r.factor)}</td>',
                  f'<td><b>{html.escape(r.name)}</b></td>',
-                 f'<td><meter value="{r.sure:.3f}" title="probability {r.sure:.0%}"></meter></td>',
+                 f'<td><meter value="{p:.3f}" title="probability {p:.0%}"></meter></td>',
                  f'<td class="soft"><i>{"ŝ" if r.code == "s_hat" else "d"}</i></td>',
-                 f'<td class="soft">{100*r.right:.0f} %</td>')
+                 f'<td class="soft">{100*r.accuracy:.0f} %</td>')
         rows += f'<tr>{"".join(cells)}</tr>'
     self.reading.value = (
         f'<div class="head"><b>Linear probes</b></div><table>{rows}</table><span class="soft">'
