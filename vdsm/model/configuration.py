@@ -48,5 +48,5 @@ def check_config(config: VDSMConfig):
     for field, n in LAYERS.items():
         if len(getattr(config, field)) != n: refuse(field, f": give {n} sizes, one a layer.")
     if config.iaf and config.z_dim < 2:
-        refuse('iaf', f" with z_dim={config.z_dim}: an autoregressive flow needs z_dim of at least 2.")
+        refuse('iaf', f" with z_dim={config.z_dim}: a flow on z needs z_dim of at least 2.")
     if not 0 <= config.dropout < 1: refuse('dropout', ": give a number from 0 up to, but not, 1.")

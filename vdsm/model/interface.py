@@ -38,9 +38,10 @@ class Codes:
     def __len__(self): return max(len(g.mean) for g in (self.static | self.dynamic).values())
     def __getitem__(self, name: str) -> Gaussian: return (self.static | self.dynamic)[name]
     def __getattr__(self, name: str) -> Gaussian:
-        codes = {} if name in ('static', 'dynamic') or name[:1] == '_' else self.static | self.dynamic
-        if name not in codes: raise AttributeError(f"no code {name!r}; there are {', '.join(codes)}.")
-        return codes[name]
+        hidden = name in ('static', 'dynamic') or name[:1] == '_'
+        codes = {} if hidden else self.static | self.dynamic
+        if name in codes: return codes[name]
+        raise AttributeError(f"no code {name!r}; there are {', '.join(codes)}.")
 
 # %% ../../nbs/2_model/00_interface.ipynb #codes-methods
 @patch
@@ -84,15 +85,20 @@ class VideoModel(nn.Module, Pretrained):
     @property
     def device(self) -> torch.device: # of the parameters
         return next(self.parameters()).device
-    def as_batch(self,
-        clips: Tensor, # [B,T,C,H,W], or one clip [T,C,H,W], or one picture [C,H,W], in [0,1]
-    ) -> Tensor: # [B,T,C,H,W], on the model's device
-        "Checked clips, one clip or picture as a batch of one; `ValueError` in a sentence."
-        clips = check_clips(clips[None, None] if clips.dim() == 3 else clips)
-        return clips.reshape(-1, *clips.shape[-4:]).to(self.device)
-    def lacks(self, what: str) -> NotImplementedError:
-        "The error to raise for something that this kind of model does not have."
-        return NotImplementedError(f"{self.method} has no {what}.")
+
+# %% ../../nbs/2_model/00_interface.ipynb #checks
+@patch
+def as_batch(self: VideoModel,
+    clips: Tensor, # [B,T,C,H,W], or one clip [T,C,H,W], or one picture [C,H,W], in [0,1]
+) -> Tensor: # [B,T,C,H,W], on the model's device
+    "Checked clips, one clip or picture as a batch of one; `ValueError` in a sentence."
+    clips = check_clips(clips[None, None] if clips.dim() == 3 else clips)
+    return clips.reshape(-1, *clips.shape[-4:]).to(self.device)
+
+@patch
+def lacks(self: VideoModel, what: str) -> NotImplementedError:
+    "The error to raise for something that this kind of model does not have."
+    return NotImplementedError(f"{self.method} has no {what}.")
 
 # %% ../../nbs/2_model/00_interface.ipynb #methods
 @patch
@@ -108,6 +114,7 @@ def decode(self: VideoModel, codes: Codes) -> Tensor: # clips [B,T,C,H,W] in [0,
     "Clips from the means of codes."
     raise self.lacks('decoder')
 
+# %% ../../nbs/2_model/00_interface.ipynb #recompute
 @patch
 def recompute(self: VideoModel,
     codes: Codes, # in which a code was replaced
@@ -142,6 +149,7 @@ def sample(self: VideoModel, n: int, n_frames: int) -> Tensor: # clips [n,n_fram
     "Clips from the prior alone."
     return self.decode(self.sample_static(n) | self.sample_dynamic(n, n_frames))
 
+# %% ../../nbs/2_model/00_interface.ipynb #predict
 @patch
 def rollout(self: VideoModel,
     codes: Codes,

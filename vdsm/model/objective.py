@@ -77,7 +77,8 @@ def of_term(trace, term: str) -> list[dict]: # in the order in which they were d
 
 # %% ../../nbs/2_model/07_objective.ipynb #elbo-loss
 @patch
-def differentiable_loss(self: AnnealedELBO, model, guide, *args, **kwargs) -> Tensor: # minus the ELBO
+def differentiable_loss(self: AnnealedELBO, model, guide, *args, **kwargs) -> Tensor: # one number
+    "Minus the ELBO."
     model_trace, guide_trace = self._get_trace(model, guide, args, kwargs)
     model_trace.compute_log_prob(lambda name, site: site['is_observed'])
     observed = {k: v for k, v in model_trace.nodes.items() if v.get('is_observed')}
@@ -92,6 +93,7 @@ def differentiable_loss(self: AnnealedELBO, model, guide, *args, **kwargs) -> Te
             loss = loss + weight(q[0])*self.overshoot(guide_trace, q)
     return loss
 
+# %% ../../nbs/2_model/07_objective.ipynb #overshoot
 @patch
 def overshoot(self: AnnealedELBO, guide_trace, z: list[dict]) -> Tensor: # nats
     "The multi-step KL of the poses that a guide has drawn."

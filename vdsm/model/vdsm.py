@@ -30,7 +30,8 @@ class VDSM(VideoModel):
         static = StaticLayer(encoder.n_features, c.embedding, c.n_experts, c.s_scale)
         pose = PoseLayer(encoder.n_features, c.embedding, c.z_dim)
         decoder = MoEDecoder(c.n_experts, c.z_dim, c.decoder, c.channels)
-        self.frame_model, self.frame_guide = FrameModel(c, decoder), FrameGuide(encoder, static, pose)
+        self.frame_model = FrameModel(c, decoder)
+        self.frame_guide = FrameGuide(encoder, static, pose)
         transition = GatedTransition(c.z_dim, c.d_dim, c.hidden)
         self.model = SequenceModel(c, decoder, transition)
         self.guide = SequenceGuide(c, static, pose.embed)
@@ -61,7 +62,8 @@ def elbo(self: VDSM,
 ) -> nn.Module: # call it with the batch of the stage and `KLWeights`
     "The loss of a stage, as a module."
     if horizon > 1 and self.config.iaf:
-        raise ValueError("the multi-step KL needs a Gaussian posterior of z; set iaf=0 or horizon=1.")
+        raise ValueError("the multi-step KL needs a Gaussian posterior of z; "
+                         "set iaf=0 or horizon=1.")
     if stage == 1: return AnnealedELBO()(self.frame_model, self.frame_guide)
     return AnnealedELBO(horizon, self.transition)(self.model, self.guide)
 
@@ -94,7 +96,7 @@ def init_dynamics_from_data(self: VDSM,
     x: Tensor, # some clips [B,T,C,H,W]
     other: Tensor|None=None, # another clip of the identity of each [B,T,C,H,W]
 ) -> VDSM: # self
-    "Fit the start of stage 2 to some data: the layers of stage 1, and the directions and spread of d."
+    "Fit the start of stage 2 to some data: layers of stage 1, directions and spread of d."
     motion = self.copy_stage_1().guide.encoder
     states = lambda x: motion.states(self.guide.embed(self.encoder(x)))
     motion.head.init_whitened(states(x), None if other is None else states(other))
@@ -203,6 +205,7 @@ def rollout_prior(self: VDSM,
         out.append(loc + scale*torch.randn_like(scale) if sample else loc)
     return torch.stack(out, 1)[:, 0 if include_start else 1:]
 
+# %% ../../nbs/2_model/08_model.ipynb #rollout
 @patch
 def rollout(self: VDSM,
     codes: Codes,
@@ -246,6 +249,7 @@ def extrapolate(self: VDSM,
     else: return self.reinfer(s, x, n_frames)
     return self.decode_poses(s, z)
 
+# %% ../../nbs/2_model/08_model.ipynb #reinfer
 @patch
 def reinfer(self: VDSM, s: Tensor, x: Tensor, n_frames: int) -> Tensor: # [B,n_frames,C,H,W]
     "Predict a few frames at a time, inferring d anew from the last ones."
