@@ -23,8 +23,11 @@ MAY_OPEN_TEST = {                                           # notebook -> ids of
     "6_view/00_explorer": EVERY_CELL,
     "lib/03_report": {"read"},                              # names the split of older files, opens nothing
     "lib/06_release": {"half-test"},                        # the released pendulum is shown
-    "lib/15_scene": {"scene-test"}, "lib/16_widgets": {"strip-test"}}     # parts of the explorer
-TESTS = {"test_splits.py": "this", "swap_gif.py": "of the picture in README", "test_report.py": "of an older file", "test_tables.py": "of the tables", "test_videos.py": "of films", "test_explorer_kernel.py": "of the explorer"}
+    "4_latents/00_codes": {"cell05"}, "4_latents/01_swap": {"models"},   # the released Sprites was
+    "4_latents/02_extrapolate": {"models"}, "4_latents/04_traverse": {"models"}, # trained on validation
+    "5_evaluate/00_probes": {"protocols-test"},              # a key of the probes, opens nothing
+    "lib/15_scene": {"render-test"}, "lib/16_widgets": {"strip-test"}}     # parts of the explorer
+TESTS = {"test_splits.py": "this", "test_latents.py": "a key of the probes", "swap_gif.py": "of the picture in README", "test_report.py": "of an older file", "test_tables.py": "of the tables", "test_videos.py": "of films", "test_explorer_kernel.py": "of the explorer"}
 
 
 def opens_test(code):
