@@ -169,7 +169,7 @@ def unlicensed_pictures() -> list[str]:
         outputs = [o for c in mine for o in c.outputs]
         text += json.dumps([[o.get("text"), o.get("data", {}).get("text/plain")] for o in outputs])
         sprites = re.search(r"\bSprites\(|['\"]sprites['\"]", code) and DRAWS.search(code)
-        if sprites and LICENCE not in text and "attribution" not in code:
+        if sprites and LICENCE not in text and "attribution" not in code.lower():
             found.append(f"{name}: Sprites")
         if "mug" not in file.stem and re.search(r"\bmug/(train|validation|test)", text):
             found.append(f"{name}: MUG")

@@ -191,7 +191,8 @@ def plan(
     return [*runs.values(), *judges.values()], jobs
 
 # %% ../../nbs/lib/13_figures.ipynb #command
-def cores() -> int: # that this process may use
+def cores() -> int:
+    "How many cores this process may use."
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
 
 def figures(

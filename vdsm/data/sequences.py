@@ -106,7 +106,8 @@ def index_identities(self: Sequences):
     self.nth = self.by_identity.argsort() - self.first_clip[self.identity_index]
 
 @patch(as_prop=True)
-def dynamic_factors(self: Sequences) -> tuple[str, ...]: # the factors that are not static
+def dynamic_factors(self: Sequences) -> tuple[str, ...]: # names
+    "The factors that are not static."
     return tuple(k for k in self.factors if k not in self.static_factors)
 
 @patch
@@ -161,7 +162,8 @@ def render_swap(self: Sequences,
                               "another's motion.")
 
 @patch(as_prop=True)
-def has_true_swaps(self: Sequences) -> bool: # whether `render_swap` is implemented
+def has_true_swaps(self: Sequences) -> bool:
+    "Whether `render_swap` is implemented."
     return type(self).render_swap is not Sequences.render_swap
 
 @patch
@@ -315,7 +317,8 @@ class DatasetInfo:
 
 # %% ../../nbs/1_data/00_sequences.ipynb #info-attribution
 @patch(as_prop=True)
-def attribution(self: DatasetInfo) -> str: # to be shown beside its pictures; may be empty
+def attribution(self: DatasetInfo) -> str: # may be empty
+    "What is to be shown beside pictures of the data set."
     return getattr(self.open, 'attribution', '')
 
 # %% ../../nbs/1_data/00_sequences.ipynb #root

@@ -61,7 +61,8 @@ class SegmentOptions:
 
 # %% ../../nbs/1_data/04_your_videos.ipynb #span
 @patch(as_prop=True)
-def span(self: SegmentOptions) -> int: # frames of the film that a segment covers
+def span(self: SegmentOptions) -> int:
+    "Frames of the film that a segment covers."
     return (self.n_frames - 1)*self.stride + 1
 
 # %% ../../nbs/1_data/04_your_videos.ipynb #usable
@@ -79,7 +80,9 @@ def usable_clips(
 
 # %% ../../nbs/1_data/04_your_videos.ipynb #tell
 @functools.cache
-def tell_once(sentence: str): print(sentence)
+def tell_once(sentence: str):
+    "Print a sentence, the first time that it is to be said."
+    print(sentence)
 
 def tell_skipped(
     name: str, # of the data set

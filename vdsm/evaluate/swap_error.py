@@ -89,7 +89,8 @@ SWAPS = dict(
     moves='clip with the motion', who='clip with the identity',
     reconstruction='reconstruction of the true swap')
 
-def swap_name(measure: str, of: str) -> str: # in metrics
+def swap_name(measure: str, of: str) -> str:
+    "The key of a measure in metrics.json."
     return f'swap_error.{measure}' + (f'.{of}' if of != 'swap' else '')
 
 def swaps(

@@ -142,7 +142,8 @@ def from_pretrained(
     method = config.pop('method')
     found = cls if cls and cls.__name__ == method else method_class(method)
     if cls and not issubclass(found, cls):
-        raise ValueError(f"{name} is a {method} and no {cls.__name__}; use {method}.from_pretrained.")
+        raise ValueError(f"{name} is a {method} and no {cls.__name__}; "
+                         f"use {method}.from_pretrained.")
     model = load_weights(found(config.pop('model')).to(device), path)
     model.metadata = config
     return model.eval()
@@ -190,7 +191,7 @@ class Pretrained(PyTorchModelHubMixin, library_name='vdsm', license='apache-2.0'
         missing: set[str], # parameters and buffers that a checkpoint lacks
         saved: dict, # its config.json
     ) -> set[str]: # those that are still missing
-        "Fill in what a checkpoint of an older version lacks; a model without older versions cannot."
+        "Fill in what an older checkpoint lacks; a model without older versions cannot."
         return missing
     def extra_config(self) -> dict: # plain values
         "What `save_pretrained` writes into config.json beside `metadata`."
@@ -200,7 +201,7 @@ class Pretrained(PyTorchModelHubMixin, library_name='vdsm', license='apache-2.0'
 @patch
 def save_pretrained(self: Pretrained,
     folder: str|Path, # to write
-    half: tuple[str, ...]|None=None, # parts to store in float16, '' for all; default: as it was stored
+    half: tuple[str, ...]|None=None, # parts stored in float16, '' for all; default: as before
     **hub, # of the mixin, such as `push_to_hub=True`
 ):
     "Write config.json, weights.safetensors and a model card."

@@ -75,6 +75,7 @@ def measured_report(
                          "Run the papermill notebook on this one.")
     return report
 
+# %% ../../nbs/lib/06_release.ipynb #release-code
 def release(
     run: Path, # folder of a finished run
     name: str, # of the model, and of the folder in figures/ that holds the run's metrics.json
@@ -98,6 +99,7 @@ def release(
                          f"a pretrained model has at most {limit:g} MB: train a smaller preset.")
     model.metadata = dict(
         name=name, dataset=config['dataset'], preset=report['run']['preset'], seed=config['seed'],
-        half=parts, half_difference=change, half_clips=n_clips, attribution=data.attribution, **report)
+        half=parts, half_difference=change, half_clips=n_clips,
+        attribution=data.attribution, **report)
     model.save_pretrained(folder)
     return VDSM.from_pretrained(folder)

@@ -78,7 +78,7 @@ def measure_runs(
 
 # %% ../../nbs/lib/04_tables.ipynb #reach
 def falls_short(
-    published: dict[str, dict[str, float]], # of one data set, as `published(dataset, 'table1')` gives them
+    published: dict[str, dict[str, float]], # of one data set: `published(dataset, 'table1')`
     ours: dict[str, dict[str, float]], # the same in per cent, of some of its columns
 ) -> list[str]: # e.g. 'body from d: 60.10, published 52.67'
     "The cells that are not as good as published."

@@ -65,6 +65,7 @@ class SequenceModel(nn.Module):
 # %% ../../nbs/2_model/06_sequences.ipynb #model-forward
 @patch
 def forward(self: SequenceModel, batch: ClipBatch, lam: KLWeights, drawn: Tensor|None=None):
+    "The generative model of eq. 1; `drawn` are poses to replay [B,T,z]."
     c, B, T, new_zeros = self.config, len(batch.features), batch.length, batch.features.new_zeros
     with pyro.plate('identities', B):
         s = sample('s', normal(new_zeros(B, c.n_experts), c.s_scale), lam)
@@ -118,6 +119,7 @@ class SequenceGuide(nn.Module):
 # %% ../../nbs/2_model/06_sequences.ipynb #guide-forward
 @patch
 def forward(self: SequenceGuide, batch: ClipBatch, lam: KLWeights):
+    "The inference model of eq. 2."
     features, of_static = batch.features, batch.static_features
     with pyro.plate('identities', len(features)):
         sample('s', normal(*self.static(features if of_static is None else of_static)), lam)

@@ -56,7 +56,8 @@ def run_curves(
     fig.update_xaxes(title_text='training step')
     fig.update_yaxes(type='log', exponentformat='power')
     fig.update_yaxes(title_text=y, col=1)
-    return fig.update_layout(title=title, template='plotly_white', width=900, height=380, font_size=13)
+    return fig.update_layout(title=title, template='plotly_white', width=900, height=380,
+                             font_size=13)
 
 # %% ../../nbs/lib/09_curves.ipynb #of-a-run
 def loss_curves(

@@ -110,6 +110,7 @@ def sites_above(
         found = get_model_relations(dict(model=model, guide=guide)[of], include_deterministic=True)
     return [(a, b) for b, above in found['sample_sample'].items() for a in above]
 
+# %% ../../nbs/lib/10_diagrams.ipynb #relations-code
 def relations(
     vdsm: VDSM,
     of: str, # 'model' (eq. 1) or 'guide' (eq. 2)
@@ -218,6 +219,7 @@ def shades(nodes: list[Node], lines: list[str]) -> list[str]: # SVG
     style = dict(fill='none', stroke=SHADE, stroke_width=40, stroke_linejoin='round')
     return out + [tag('path', d=line, **style) for line in lines]
 
+# %% ../../nbs/lib/10_diagrams.ipynb #draw-code
 def draw(
     edges: list[tuple[str, str, str]], # from, to, and the style of the line: '', 'dashed' or 'grey'
     nodes: dict[str, Node], # name -> position and form

@@ -234,7 +234,9 @@ def show(self: Explorer, step: dict):
 
 # %% ../../nbs/6_view/00_explorer.ipynb #connect
 @patch
-def fail(self: Explorer, e: Exception): self.say(e, wrong=True)
+def fail(self: Explorer, e: Exception):
+    "Say what went wrong."
+    self.say(e, wrong=True)
 
 @patch
 def connect(self: Explorer):
