@@ -33,10 +33,11 @@ from ..training.stage_2 import encode_all
 def peak_memory(device: torch.device=torch.device('cpu')) -> float: # MB
     "The largest memory of this process so far; on a GPU, of its tensors."
     if device.type == 'cuda': return torch.cuda.max_memory_allocated(device)/1024**2
+    if (status := Path('/proc/self/status')).exists():       # getrusage has the parent's peak in it
+        return int(status.read_text().split('VmHWM:')[1].split()[0])/1024
     try: from resource import RUSAGE_SELF, getrusage
     except ImportError: return psutil.Process().memory_info().peak_wset/1024**2      # Windows
-    unit = 1024 if sys.platform.startswith('linux') else 1024**2                     # macOS: bytes
-    return getrusage(RUSAGE_SELF).ru_maxrss/unit
+    return getrusage(RUSAGE_SELF).ru_maxrss/1024**2                                  # macOS: bytes
 
 def now(device: torch.device) -> float: # seconds
     "The time when the device has finished its work."
