@@ -23,7 +23,7 @@ def read_idx(
     "The array of an IDX file; `FileNotFoundError` or `ValueError` that names the file."
     file = Path(file)
     if not file.exists():
-        raise FileNotFoundError(f"MNIST file {file} is absent; fetch it again, or unset "
+        raise FileNotFoundError(f"MNIST file {file} is missing; fetch it again, or unset "
                                 "VDSM_DATA to download it.")
     try: raw = gzip.decompress(file.read_bytes()) if file.suffix == '.gz' else file.read_bytes()
     except (OSError, EOFError, zlib.error) as e:
@@ -88,7 +88,7 @@ def bounce(
     velocity: Tensor, # [...], pixels a frame
     t: Tensor, # frames [...]
 ) -> Tensor: # p(t) [...], pixels in [0,36]
-    "A coordinate between two walls."
+    "A coordinate of a path between two walls."
     return ROOM - ((start + velocity*t) % (2*ROOM) - ROOM).abs()
 
 # %% ../../nbs/1_data/03_moving_mnist.ipynb #cell14
@@ -96,7 +96,7 @@ def draw_digits(
     images: Tensor, # [...,28,28] in [0,1]
     corner: Tensor, # of each, (y, x) [...,2], pixels
 ) -> Tensor: # [...,64,64]
-    "Images at fractional places on black."
+    "Images at fractional positions on black."
     whole = corner.floor().long()
     fy, fx = (corner - whole)[..., None, None].unbind(-3)
     x = F.pad(images, (1, 1, 1, 1))
@@ -104,30 +104,27 @@ def draw_digits(
     x = (1 - fx)*x[..., 1:] + fx*x[..., :-1]                                       # [...,29,29]
     side, at = FRAME + 1, torch.arange(DIGIT + 1)
     where = (whole[..., :1] + at)[..., :, None]*side + (whole[..., 1:] + at)[..., None, :]
-    canvas = x.new_zeros(*corner.shape[:-1], side*side).scatter_(-1, where.flatten(-2),
-                                                                 x.expand(*corner.shape[:-1], -1,
-                                                                          -1).flatten(-2))
+    pixels = x.expand(*corner.shape[:-1], -1, -1).flatten(-2)
+    canvas = x.new_zeros(*corner.shape[:-1], side*side).scatter_(-1, where.flatten(-2), pixels)
     return canvas.unflatten(-1, (side, side))[..., :FRAME, :FRAME]
 
 # %% ../../nbs/1_data/03_moving_mnist.ipynb #split-digits
 def split_digits(
     root: Path, # folder of the files
     split: str, # 'train', 'validation' or 'test'
-) -> tuple[Tensor, Tensor, Tensor,
-           # images and labels of a file, which of them the split may show, and which file it is
-           str]:
+) -> tuple[Tensor, Tensor, Tensor, str]: # images, labels, which images may be shown, the file
     "Images that a split may show; one in ten of the training file is for validation."
     part = 't10k' if split == 'test' else 'train'
     images, shows = read_digits(root, part)
     digest = hashlib.sha256(images.numpy()).hexdigest()[:8]
     source = f"MNIST's {part} file of {len(images):,} images (sha256 of their bytes {digest}...)"
     if part == 't10k': return images, shows, torch.arange(len(images)), source
-    order, n = torch.randperm(len(images),
-                              generator=torch.Generator().manual_seed(0)), round(len(images)/10)
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
+    n = round(len(images)/10)
     return images, shows, order[:n] if split == 'validation' else order[n:], source
 
 def check_counts(split: str, n_images: int, clips_per_image: int, available: int, source: str):
-    "A `ValueError` for numbers of images and clips that a file does not have."
+    "A `ValueError` if a file has too few images, or if a count is not positive."
     if min(n_images, clips_per_image) < 1:
         raise ValueError(f"n_images={n_images}, clips_per_image={clips_per_image}: give 1 or "
                          "more of each.")
@@ -143,8 +140,7 @@ MNIST_CLASSES = dict( # factor -> names of its classes
 def draw_motion(
     shape: tuple[int, int], # clips, digits
     rng: torch.Generator, # source of randomness
-) -> tuple[Tensor, Tensor, Tensor,
-           Tensor]: # speed and direction [n,digits]; velocity and start [n,digits,2]
+) -> tuple[Tensor, ...]: # speed, direction [n,digits]; velocity, start [n,digits,2]
     "Classes of motion, and within them velocities (y, x) and starts, in pixels."
     rand = lambda low, high: low + (high - low)*torch.rand(*shape, generator=rng)
     speed = torch.randint(len(DIGIT_SPEEDS), shape, generator=rng)
@@ -214,7 +210,7 @@ def frames(self: MovingMNIST, clips: Tensor, times: Tensor) -> Tensor:
 
 # %% ../../nbs/1_data/03_moving_mnist.ipynb #info
 def moving_mnist_run(split: str, seed: int, n_images: int|None=None, **options) -> MovingMNIST:
-    "The clips of a run; `n_images` is of those to train on."
+    "The clips of a run; `n_images` is the number of training images."
     return MovingMNIST(split, n_images if split == 'train' else None, seed=seed, **options)
 
 INFO = DatasetInfo(

@@ -52,11 +52,11 @@ def draw_pendulum(
 def read_angle(
     x: Tensor, # pictures [...,3,64,64] in [0,1]
 ) -> tuple[Tensor, Tensor, Tensor]: # angle [...], saturation mass [...], colour [...,3]
-    "Angle of the bob, how much bob there is (in pixels of full saturation), and its mean colour."
+    "Angle of the bob, its area in pixels of full saturation, and its mean colour."
     sat = x.amax(-3) - x.amin(-3)
     sat = sat * (sat > .25)
     mass = sat.sum((-1, -2))
-    at = torch.arange(FRAME, device=x.device) + .5 
+    at = torch.arange(FRAME, device=x.device) + .5
     weight = sat / mass.clamp(min=1e-6)[..., None, None]
     dx, dy = (weight.sum(-2)*at).sum(-1) - PIVOT[0], (weight.sum(-1)*at).sum(-1) - PIVOT[1]
     return torch.atan2(dx, dy), mass, (x*weight.unsqueeze(-3)).sum((-1, -2))
@@ -101,9 +101,8 @@ def pendulum_run(split: str, seed: int, **options) -> Pendulum:
     return Pendulum(split, 2000 if split == 'train' else 700, seed=seed, **options)
 
 INFO = DatasetInfo(
-    'pendulum', Pendulum, 'Pendulum', for_run=pendulum_run, n_experts=7, headline=('colour',
-                                                                                   'speed'),
+    'pendulum', Pendulum, 'Pendulum', for_run=pendulum_run, n_experts=7,
+    headline=('colour', 'speed'),
     figures=('architecture', 'disentanglement', 'extrapolation', 'film', 'forty_frames',
-             'frames_alone',
-             'swap_benchmark', 'table1', 'table2', 'table3'))
+             'frames_alone', 'swap_benchmark', 'table1', 'table2', 'table3'))
 

@@ -112,7 +112,7 @@ def dynamic_factors(self: Sequences) -> tuple[str, ...]: # names
 
 @patch
 def chance(self: Sequences, name: str) -> float: # 1/number of classes
-    "What guessing a factor gets right."
+    "The accuracy of guessing a factor."
     return 1/len(self.classes[name])
 
 # %% ../../nbs/1_data/00_sequences.ipynb #repr
@@ -348,6 +348,6 @@ def data_folder(
         for file in hashes: fetch.fetch(file)
     except Exception as e:
         raise FileNotFoundError(
-            f"{title} are not here and could not be downloaded ({type(e).__name__}); {by_hand} "
+            f"{title} are missing and could not be downloaded ({type(e).__name__}); {by_hand} "
             f"and set VDSM_DATA to the folder that holds it under the name {name}.") from None
     return Path(fetch.path)

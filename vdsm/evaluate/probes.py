@@ -18,7 +18,7 @@ from typing import Callable, NamedTuple
 from torch import Tensor, Generator
 from ..data.sequences import Sequences
 from ..latents import decoder_forms, embed
-from ..lib.report import markdown_table
+from ..lib.report import code_title, markdown_table
 from ..model.interface import VideoModel
 
 # %% ../../nbs/5_evaluate/00_probes.ipynb #cell07
@@ -253,7 +253,7 @@ def probe_table(
     cell = lambda key: f"{metrics[f'probe.{key}']:.3f}"
     blind = lambda factor: [cell(f'{codes[0]}.{factor}.{k}') for k in ('chance', 'majority')]
     rows = [[f, *(cell(f'{c}.{f}') for c in codes), *blind(f)] for f in factors]
-    return markdown_table(['factor', *codes, 'chance', 'majority'], rows)
+    return markdown_table(['factor', *map(code_title, codes), 'chance', 'majority'], rows)
 
 # %% ../../nbs/5_evaluate/00_probes.ipynb #protocols
 CODES = 's', 's_sample', 's_hat', 's_hat_sample', 'd', 'd_sample'

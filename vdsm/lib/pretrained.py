@@ -132,7 +132,7 @@ def fetch_pretrained(
 def from_pretrained(
     name: str|Path, # a shipped name, a folder with the two files, or `user/name` on the hub
     device: str='cpu',
-    cls: type|None=None, # the class that it has to be of; default any
+    cls: type|None=None, # the class that it has to be; default: any
     **hub, # of `snapshot_download`, such as `revision` or `token`
 ) -> 'VideoModel': # of the class that config.json names, in evaluation mode, in float32
     "Load a trained model; `FileNotFoundError` or `ValueError` in a sentence."
@@ -155,18 +155,26 @@ CARD = """---
 
 # {{ method }}{% if about.dataset %}: {{ about.dataset }}{% endif %}
 
-{% if about.dataset %}Made by this project's own run `make reproduce DATASET={{ about.dataset }} PRESET={{ about.preset }} SEED={{ about.seed }}`{% if about.run %}:
-{{ about.run.steps | join(' + ') }} steps on {{ '{:,}'.format(about.run.train_clips) }} clips in {{ (about.run.train_seconds/60) | round | int }} minutes on {{ about.run.device }}{% endif %}.
-{% endif %}{% if about.half %}Computed in single precision; stored in half: {{ about.half | join(', ') }}.{% if about.half_difference is defined %} No pixel of {{ about.half_clips }} held-out
-clips, reconstructed or swapped, changes by more than {{ '%.5f' % about.half_difference }} of its range (a byte has steps of 0.0039).{% endif %}
-{% endif %}{% if about.attribution %}Pictures: {{ about.attribution }}.
+{% if about.dataset %}This model was trained with
+`make reproduce DATASET={{ about.dataset }} PRESET={{ about.preset }} SEED={{ about.seed }}`
+{%- if about.run %}: {{ about.run.steps | join(' + ') }} training steps (stage 1 + stage 2) on
+{{ '{:,}'.format(about.run.train_clips) }} clips, which took
+{{ (about.run.train_seconds/60) | round | int }} minutes on {{ about.run.device }}{% endif %}.
+{% endif %}{% if about.half %}
+The model computes in single precision. These parts of its weights are stored in half precision:
+{{ about.half | join(', ') }}.
+{%- if about.half_difference is defined %} This changes no pixel of {{ about.half_clips }} held-out
+clips, reconstructed or swapped, by more than {{ '%.5f' % about.half_difference }}, where black is 0
+and white is 1 (one step of a byte is 0.0039).{% endif %}
+{% endif %}{% if about.attribution %}
+Training data: {{ about.attribution }}.
 {% endif %}
 ```python
 from vdsm import {{ method }}
 model = {{ method }}.from_pretrained({{ (about.name or 'this folder, or user/name') | tojson }})
 ```
 {% if about.metrics %}
-| measured on held-out clips | value |
+| measured on held-out clips, named as in `metrics.json` | value |
 |---|---|
 {% for k, v in about.metrics.items() if not k.endswith(('.chance', '.majority')) %}| {{ k }} | {{ '%.4g' % v }} |
 {% endfor %}{% endif %}
@@ -191,7 +199,7 @@ class Pretrained(PyTorchModelHubMixin, library_name='vdsm', license='apache-2.0'
         missing: set[str], # parameters and buffers that a checkpoint lacks
         saved: dict, # its config.json
     ) -> set[str]: # those that are still missing
-        "Fill in what an older checkpoint lacks; a model without older versions cannot."
+        "Fill in what an older checkpoint lacks; by default nothing."
         return missing
     def extra_config(self) -> dict: # plain values
         "What `save_pretrained` writes into config.json beside `metadata`."

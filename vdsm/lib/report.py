@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['PACKAGES', 'KIND', 'SAID', 'describe_device', 'describe_run', 'write_metrics', 'markdown_table', 'format_metric',
-           'report_faults', 'read_metrics', 'by_seed', 'collect', 'side_by_side', 'summary_cell', 'report_tables',
-           'write_report']
+           'code_title', 'report_faults', 'read_metrics', 'by_seed', 'collect', 'side_by_side', 'summary_cell',
+           'report_tables', 'write_report']
 
 # %% ../../nbs/lib/03_report.ipynb #cell03
-import csv, json, math, os, platform, statistics, torch
+import csv, json, math, os, platform, statistics, torch, unicodedata
 from importlib.metadata import version
 from pathlib import Path
 from ..data.sequences import Sequences
@@ -83,6 +83,14 @@ def format_metric(
     std = metrics.get(f'{name}.std')
     spread = '' if std is None else f" ± {unit*std:.{digits}f}"
     return f'{unit*metrics[name]:.{digits}f}{spread}'
+
+def code_title(
+    name: str, # of a code in metrics.json, such as 's_hat_sample'
+) -> str: # 'ŝ, sample'
+    "The name of a code in tables."
+    symbol = name.removesuffix('_sample').replace('_hat', '\u0302')
+    kind = 'sample' if name.endswith('_sample') else 'mean'
+    return f"{unicodedata.normalize('NFC', symbol)}, {kind}"
 
 # %% ../../nbs/lib/03_report.ipynb #read
 def report_faults(run: dict, metrics: dict) -> list[str]: # a clause for each fault

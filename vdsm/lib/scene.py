@@ -21,7 +21,7 @@ class Scene(NamedTuple):
     dynamic: dict[str, Tensor]     # what tells the action: a vector per clip [n]
     frames: dict[str, Tensor]      # or a vector per frame [T,n]
     shift: dict[str, Tensor]       # what is added to a vector per frame, in every frame [n]
-    start: dict[str, Tensor]|None  # vectors of the first frame from which the prior starts [n]
+    start: dict[str, Tensor]|None  # vectors of the first frame, where the transition starts [n]
     expert: int                    # expert towards which a mixture is pulled
     pull: float                    # how far it is pulled, from 0 to 1
     n_frames: int
@@ -37,7 +37,7 @@ def codes(self: Scene, model: VideoModel) -> Codes: # of one clip
 
 @patch
 def predicted(self: Scene, model: VideoModel, codes: Codes) -> Codes: # of one clip
-    "The same codes, with the frames after the first predicted by the prior (eq. 6)."
+    "The same codes, with the poses after the first predicted by the transition (eq. 6)."
     for k, v in (self.start or {}).items():
         first = codes[k].mean.clone()
         first[:, 0] = v + self.shift[k]
@@ -50,8 +50,8 @@ def join(several: list[Codes]) -> Codes: # of several clips
                         for k in getattr(several[0], part)}
     return Codes(cat('static'), cat('dynamic'))
 
-def both(model: VideoModel, scene: Scene) -> Codes: # of two clips; of one if the model has no prior
-    "Codes of the scene, and as the prior predicts them."
+def both(model: VideoModel, scene: Scene) -> Codes: # of two clips; of one if it has no transition
+    "Codes of the scene, and the same with poses that the transition predicts."
     codes = scene.codes(model)
     with suppress(NotImplementedError): return join([codes, scene.predicted(model, codes)])
     return codes

@@ -73,7 +73,7 @@ class Encoder(nn.Module):
 class GaussianHead(nn.Module):
     "Linear loc and softplus scale of a diagonal Gaussian."
     def __init__(self, n_in: int, n_out: int,
-        scale: float=.5, # start of the scale, in units
+        scale: float=.5, # initial scale, in units
         unit: float=1., # standard deviation of the prior
     ):
         super().__init__()

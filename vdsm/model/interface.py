@@ -153,10 +153,10 @@ def sample(self: VideoModel, n: int, n_frames: int) -> Tensor: # clips [n,n_fram
 @patch
 def rollout(self: VideoModel,
     codes: Codes,
-    sample: bool=False, # draw each prediction; otherwise take its mean
+    sample: bool=False, # sample each prediction; otherwise take its mean
 ) -> Codes:
-    "Codes whose motion is predicted by the prior, from the first frame on."
-    raise self.lacks('prior that predicts the next frame')
+    "Codes whose poses the transition predicts, from the first frame on."
+    raise self.lacks('transition that predicts the next frame')
 
 @patch
 def extrapolate(self: VideoModel,

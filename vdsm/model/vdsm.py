@@ -131,7 +131,7 @@ def rollout_posterior(self: VDSM,
     d: Tensor, # [B,d]
     n_frames: int, # poses after the start
     sample: bool=False, # sample each pose; otherwise follow the means
-    include_start: bool=False, # begin with z_0, of which the Combiner starts
+    include_start: bool=False, # begin with z_0, from which the Combiner starts
 ) -> Gaussian: # poses [B,n_frames,z], one more with the start
     "Poses of the posterior, given d (eq. 5)."
     z = self.guide.combiner.z0.expand(len(d), -1)
@@ -217,7 +217,7 @@ def rollout(self: VDSM,
 
 @patch
 def recompute(self: VDSM, codes: Codes, changed: str) -> Codes:
-    "Codes with the poses that a changed d leads to; s and z lead to nothing else."
+    "Codes with the poses that follow from a changed d; no code depends on s or z."
     codes[changed]
     if changed != 'd': return codes
     return codes.replace(z=self.rollout_posterior(codes.d.mean, codes.z.mean.shape[1]))

@@ -173,7 +173,7 @@ def for_any(
     dataset: str, # a registered one
     steps: int=2000, # of each stage
 ) -> Preset:
-    "A start for clips on which nothing was tried, such as faces or people's own videos."
+    "Settings for clips on which nothing was tried, such as faces or your own videos."
     info = dataset_info(dataset)
     few, T = min(8, info.n_frames), info.n_frames
     return Preset(

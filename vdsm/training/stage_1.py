@@ -19,7 +19,7 @@ def frame_batch(
     stage: FrameStage, # sizes of the batch
     rng: Generator, # draws identities and frames
 ) -> tuple[FrameBatch, int]: # the batch, and its number of frames
-    "Frames of random identities, which stage 1 explains in a step."
+    "Frames of random identities, which stage 1 reconstructs in a step."
     n, T = stage.batch, stage.frames
     x = data.frames(*identity_frames(data, n, T, rng))
     batch = FrameBatch(check_clips(x, f'a batch of {data.name}'))

@@ -21,7 +21,7 @@ from .stage_1 import step_record
 # %% ../../nbs/3_train/03_stage_2.ipynb #of-identity
 def of_identity(
     x: Tensor, # one row for each clip [N,F]
-    data: Sequences, # says whose clip each is
+    data: Sequences, # tells the identity of each clip
     leave_one_out: bool=False, # without the clip itself, if its identity has others
 ) -> Tensor: # [N,F]
     "The mean over the clips of each clip's identity."
@@ -38,7 +38,7 @@ def encode_all(
     leave_one_out: bool=False, # s of a clip is read from the other clips of its identity
     chunk: int=64, # clips at a time
 ) -> tuple[Tensor, Pseudo]: # features [N,T,F] and pseudo-observations, on the CPU
-    "What stage 1 says of every clip of a data set."
+    "The features and pseudo-observations of every clip of a data set."
     static, pose, parts = model.frame_guide.static, model.frame_guide.pose, []
     for i in range(0, len(data), chunk):
         x = data.clips(range(i, min(i + chunk, len(data))))
@@ -62,9 +62,9 @@ def clip_batch(
     encoded: tuple[Tensor, Pseudo], # from `encode_all`
     stage: SequenceStage, # sizes of the batch
     rng: Generator, # draws clips, windows and lengths
-    pseudo: bool, # explain pseudo-observations, not pixels
+    pseudo: bool, # observe pseudo-observations, not pixels
 ) -> tuple[ClipBatch, int]: # the batch, and its number of frames
-    "Windows of random clips: what stage 2 explains in a step, and the features it sees."
+    "Windows of random clips: what stage 2 reconstructs in a step, and the features it sees."
     T, (features, observed) = min(draw(*stage.frames, rng), data.n_frames), encoded
     clips, times = clip_windows(data, stage.pseudo_batch if pseudo else stage.batch, T, rng)
     context = draw(stage.context or T, T, rng)
