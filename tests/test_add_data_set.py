@@ -26,8 +26,13 @@ def page():
 def test_a_data_set_is_added_in_an_empty_folder(tmp_path):
     (script := tmp_path / "page.py").write_text(page())
     (empty := tmp_path / "empty").mkdir()
-    run = subprocess.run([sys.executable, str(script)], cwd=empty, capture_output=True, text=True, timeout=500)
+    run = subprocess.run(
+        [sys.executable, str(script)], cwd=empty, capture_output=True, text=True, timeout=500
+    )
     assert run.returncode == 0, run.stderr[-3000:]
-    assert "shapes/train: 540 clips x 8 frames, 9 identities; form (3), colour (3), path (3)" in run.stdout
+    assert (
+        "shapes/train: 540 clips x 8 frames, 9 identities; form (3), colour (3), path (3)"
+        in run.stdout
+    )
     row = run.stdout.split("ROW ")[1]
     assert row.startswith("['Moving shapes, this page'") and row.count(",") == 5

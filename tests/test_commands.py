@@ -202,7 +202,9 @@ def test_papermill_by_hand_shows_the_line_too(toy, where):
 def test_what_goes_wrong_is_a_sentence(toy):
     place, write = toy
     write(3)
-    notebook(place / "nbs/8_figures/bad.ipynb", "raise ValueError('no such colour')", head="## Swap")
+    notebook(
+        place / "nbs/8_figures/bad.ipynb", "raise ValueError('no such colour')", head="## Swap"
+    )
     code, said = run(*REPRODUCE, "bad", cwd=place)
     where = native("The notebook stopped in 'Swap': figures/bad/bad.unfinished.ipynb")
     assert code == 1 and said[-2:] == ["ValueError: no such colour", where]
@@ -238,7 +240,8 @@ def project(tmp_path, monkeypatch):
     notebook(tmp_path / "nbs/8_figures/broken.ipynb", "raise ValueError('no such colour')")
     notebook(tmp_path / "nbs/8_figures/last.ipynb", "print(dataset)")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))             # the package, not the folder of its name here
+    # the package, not the folder of its name here
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     def make():
         log = io.StringIO()
         code = figures(["first", "broken", "last"], ["toy"], jobs=2, file=log)

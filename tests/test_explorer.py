@@ -19,14 +19,46 @@ def lab(tmp_path_factory, chromium):
     for file in ("nbs/explore.ipynb", "figures/evidence/explorer/explorer.png"):
         (root / "work" / file).parent.mkdir(parents=True)
         shutil.copy(ROOT / file, root / "work" / file)
-    quiet = root / "SETTINGS" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+    quiet = (
+        root
+        / "SETTINGS"
+        / "@jupyterlab"
+        / "apputils-extension"
+        / "notification.jupyterlab-settings"
+    )
     quiet.parent.mkdir(parents=True)
     quiet.write_text('{"fetchNews": "false", "checkForUpdates": false}')
     port, log = free_port(), root / "log"
-    env = os.environ | {f"JUPYTER_{k}_DIR": str(root / k) for k in ("CONFIG", "RUNTIME", "DATA")} | {f"JUPYTERLAB_{k}_DIR": str(root / k) for k in ("SETTINGS", "WORKSPACES")}
-    options = dict(ip="127.0.0.1", port=port, port_retries=0, root_dir=root / "work", token="", password="", open_browser=False, allow_root=True)
-    server = subprocess.Popen([sys.executable, "-m", "jupyterlab", *(f"--ServerApp.{k}={v}" for k, v in options.items()), "--IdentityProvider.token=", "--expose-app-in-browser",
-                               "--LabApp.extension_manager=readonly"], cwd=root / "work", env=env, stdout=log.open("w"), stderr=subprocess.STDOUT)
+    env = (
+        os.environ
+        | {f"JUPYTER_{k}_DIR": str(root / k) for k in ("CONFIG", "RUNTIME", "DATA")}
+        | {f"JUPYTERLAB_{k}_DIR": str(root / k) for k in ("SETTINGS", "WORKSPACES")}
+    )
+    options = dict(
+        ip="127.0.0.1",
+        port=port,
+        port_retries=0,
+        root_dir=root / "work",
+        token="",
+        password="",
+        open_browser=False,
+        allow_root=True,
+    )
+    server = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "jupyterlab",
+            *(f"--ServerApp.{k}={v}" for k, v in options.items()),
+            "--IdentityProvider.token=",
+            "--expose-app-in-browser",
+            "--LabApp.extension_manager=readonly",
+        ],
+        cwd=root / "work",
+        env=env,
+        stdout=log.open("w"),
+        stderr=subprocess.STDOUT,
+    )
     url = f"http://127.0.0.1:{port}"
     for _ in range(300):
         try: urllib.request.urlopen(url + "/api/status"); break
@@ -45,41 +77,77 @@ def page(lab, chromium):
         browser = p.chromium.launch(executable_path=chromium, **SAFE)
         page = browser.new_page(viewport=dict(width=1400, height=1700))
         page.said = []
-        page.on("console", lambda m: page.said.append(f"{m.text} {m.location['url']}") if m.type == "error" else None)
+        page.on(
+            "console",
+            lambda m: (
+                page.said.append(f"{m.text} {m.location['url']}") if m.type == "error" else None
+            ),
+        )
         page.on("pageerror", lambda e: page.said.append(str(e)))
         page.goto(lab[0] + "/lab/tree/nbs/explore.ipynb?reset")
-        page.wait_for_function("window.jupyterapp && jupyterapp.shell.currentWidget?.context?.isReady && jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'", timeout=60000)
+        page.wait_for_function(
+            "window.jupyterapp && jupyterapp.shell.currentWidget?.context?.isReady && "
+            "jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'",
+            timeout=60000,
+        )
         began = time.time()
         page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
         page.wait_for_selector(".vdsm-player[data-answers]", timeout=60000)
-        page.wait_for_function("document.querySelectorAll('.vdsm-player')[0].querySelectorAll('canvas').length === 4", timeout=60000)
+        page.wait_for_function(
+            "document.querySelectorAll('.vdsm-player')[0].querySelectorAll('canvas').length === 4",
+            timeout=60000,
+        )
         print(f"\n{time.time() - began:.1f} s from a fresh kernel to the first picture")
         yield page
         browser.close()
 
 
 PLAYER = ".vdsm-player >> nth=0"
-ANSWER = """() => { const player = document.querySelector('.vdsm-player'), before = performance.now(), n = player.dataset.answers;
+ANSWER = """() => {
+  const player = document.querySelector('.vdsm-player'), n = player.dataset.answers;
   return new Promise((done, late) => {
-    const seen = new MutationObserver(() => { if (player.dataset.answers !== n) { seen.disconnect(); done(performance.now() - window.pressed); } });
-    seen.observe(player, {attributes: true}); setTimeout(() => late('no answer in 60 s'), 60000); }); }"""
+    const seen = new MutationObserver(() => {
+      if (player.dataset.answers === n) return;
+      seen.disconnect();
+      done(performance.now() - window.pressed);
+    });
+    seen.observe(player, {attributes: true});
+    setTimeout(() => late('no answer in 60 s'), 60000);
+  });
+}"""
 
 
 def picture(page, nth=2, player=0):
     "What a canvas of a player shows."
-    return page.evaluate("([p, n]) => document.querySelectorAll('.vdsm-player')[p].querySelectorAll('canvas')[n].toDataURL()", [player, nth])
+    return page.evaluate(
+        "([p, n]) => "
+        "document.querySelectorAll('.vdsm-player')[p].querySelectorAll('canvas')[n].toDataURL()",
+        [player, nth],
+    )
 
 
 def changes(page, do, nth=2, player=0):
     "The picture changes within a minute."
     before = picture(page, nth, player)
     do()
-    page.wait_for_function("([p, n, old]) => document.querySelectorAll('.vdsm-player')[p].querySelectorAll('canvas')[n]?.toDataURL() !== old", arg=[player, nth, before], timeout=60000)
+    page.wait_for_function(
+        "([p, n, old]) => "
+        "document.querySelectorAll('.vdsm-player')[p].querySelectorAll('canvas')[n]?.toDataURL() "
+        "!== old",
+        arg=[player, nth, before],
+        timeout=60000,
+    )
 
 
 def shows(page, wanted, nth=2):
     "Within a minute the picture is this one."
-    page.wait_for_function("([n, wanted]) => document.querySelectorAll('.vdsm-player')[0].querySelectorAll('canvas')[n].toDataURL() === wanted", arg=[nth, wanted], timeout=60000)
+    page.wait_for_function(
+        "([n, wanted]) => "
+        "document.querySelectorAll('.vdsm-player')[0].querySelectorAll('canvas')[n].toDataURL() "
+        "=== wanted",
+        arg=[nth, wanted],
+        timeout=60000,
+    )
 
 
 def settle(page):
@@ -92,13 +160,16 @@ def settle(page):
 
 @pytest.fixture
 def paused(page):
-    if page.get_attribute(PLAYER, "data-playing") == "true": page.locator(PLAYER).get_by_role("button", name="Pause").click()
+    if page.get_attribute(PLAYER, "data-playing") == "true":
+        page.locator(PLAYER).get_by_role("button", name="Pause").click()
     settle(page)
     return page
 
 
 def pick(page, group, nth):
-    page.locator(f".vdsm-thumbnails fieldset[aria-label^='{group}'] >> nth=0").locator("label").nth(nth).click()
+    page.locator(f".vdsm-thumbnails fieldset[aria-label^='{group}'] >> nth=0").locator("label").nth(
+        nth
+    ).click()
 
 
 def test_plays_and_pauses(page):
@@ -109,7 +180,13 @@ def test_plays_and_pauses(page):
     still = picture(page)
     time.sleep(.6)
     assert picture(page) == still and page.get_attribute(PLAYER, "data-playing") == "false"
-    changes(page, lambda: [page.locator(PLAYER).get_by_label("frame", exact=True).focus(), page.keyboard.press("ArrowRight")])
+    changes(
+        page,
+        lambda: [
+            page.locator(PLAYER).get_by_label("frame", exact=True).focus(),
+            page.keyboard.press("ArrowRight"),
+        ],
+    )
     page.locator(PLAYER).get_by_label("speed").select_option("24")
 
 
@@ -118,10 +195,16 @@ def test_clips_are_chosen(paused):
         changes(paused, lambda: pick(paused, group, nth), shown)
         settle(paused)
     before = picture(paused)
-    changes(paused, lambda: paused.keyboard.press("ArrowRight"), 1)         # the thumbnails are radio buttons
+    # the thumbnails are radio buttons
+    changes(paused, lambda: paused.keyboard.press("ArrowRight"), 1)
     settle(paused)
     assert picture(paused) != before
-    for nth in (0, 1): changes(paused, lambda: paused.get_by_role("button", name="Sample from the prior").nth(nth).click(), nth)
+    for nth in (0, 1):
+        changes(
+            paused,
+            lambda: paused.get_by_role("button", name="Sample from the prior").nth(nth).click(),
+            nth,
+        )
     for group, nth in (("Identity", 0), ("Action", 1)): pick(paused, group, nth)
     settle(paused)
 
@@ -138,9 +221,14 @@ def test_a_slider_answers_its_key(paused, label):
         page.keyboard.press("ArrowRight")
         took.append(page.evaluate("async h => await h.done", answer))
         time.sleep(.3)
-    print(f"\n{label}: {sorted(took)[5]:.0f} ms (median of 10, at most {max(took):.0f}) from the key to the new picture")
+    print(
+        f"\n{label}: {sorted(took)[5]:.0f} ms (median of 10, at most {max(took):.0f}) from the "
+        f"key to the new picture"
+    )
     settle(page)
-    page.get_by_role("button", name="reset").nth(["identity s", "action d", "pose z"].index(label)).click()
+    page.get_by_role("button", name="reset").nth(
+        ["identity s", "action d", "pose z"].index(label)
+    ).click()
     settle(page)
 
 
@@ -148,7 +236,8 @@ def test_the_mixture_is_pulled(paused):
     page, bars = paused, paused.locator(".vdsm-mixture .bars")
     heights = lambda: bars.evaluate("b => [...b.children].map(c => c.firstChild.offsetHeight)")
     box = bars.bounding_box()
-    low = heights().index(min(heights()))                                   # an expert that is not used
+    # an expert that is not used
+    low = heights().index(min(heights()))
     one = box["x"] + box["width"]*(low + .5)/7
     page.mouse.move(one, box["y"] + 95); page.mouse.down()
     changes(page, lambda: page.mouse.move(one, box["y"] + 5, steps=5))
@@ -163,28 +252,50 @@ def test_the_mixture_is_pulled(paused):
 def test_tables_and_length(paused):
     page = paused
     page.get_by_role("tab", name="Swap matrix").click()
-    page.wait_for_function("document.querySelectorAll('.vdsm-player')[1]?.querySelector('canvas')?.width === 5*66", timeout=60000)
+    page.wait_for_function(
+        "document.querySelectorAll('.vdsm-player')[1]?.querySelector('canvas')?.width === 5*66",
+        timeout=60000,
+    )
     page.locator(".vdsm-thumbnails fieldset[aria-label^='Rows']").locator("label").nth(14).click()
-    page.wait_for_function("document.querySelectorAll('.vdsm-player')[1].querySelector('canvas').height === 6*66", timeout=60000)
+    page.wait_for_function(
+        "document.querySelectorAll('.vdsm-player')[1].querySelector('canvas').height === 6*66",
+        timeout=60000,
+    )
     page.get_by_role("tab", name="Interpolate").click()
-    page.wait_for_function("document.querySelector('.vdsm-player canvas[width=\"462\"]')", timeout=60000)
-    page.get_by_label("frames", exact=True).focus(); page.keyboard.press("End")
-    page.wait_for_function("document.querySelector('.vdsm-player output').textContent.endsWith('of 100')", timeout=60000)
-    page.get_by_label("frames", exact=True).focus(); page.keyboard.press("Home")
-    page.wait_for_function("document.querySelector('.vdsm-player output').textContent.endsWith('of 16')", timeout=60000)     # the clips' own
+    page.wait_for_function(
+        "document.querySelector('.vdsm-player canvas[width=\"462\"]')", timeout=60000
+    )
+    page.get_by_label("frames", exact=True).focus()
+    page.keyboard.press("End")
+    page.wait_for_function(
+        "document.querySelector('.vdsm-player output').textContent.endsWith('of 100')",
+        timeout=60000,
+    )
+    page.get_by_label("frames", exact=True).focus()
+    page.keyboard.press("Home")
+    # the clips' own
+    page.wait_for_function(
+        "document.querySelector('.vdsm-player output').textContent.endsWith('of 16')", timeout=60000
+    )
 
 
 def test_screenshot(paused):
-    "Run alone (-k screenshot) with VDSM_SCREENSHOT=figures/evidence/explorer/explorer.png it writes the picture that the README shows."
+    """Run alone (-k screenshot) with VDSM_SCREENSHOT=figures/evidence/explorer/explorer.png it
+    writes the picture that the README shows."""
     page, file = paused, os.environ.get("VDSM_SCREENSHOT")
     page.get_by_role("tab", name="Swap matrix").click()
-    page.wait_for_function("document.querySelector('.vdsm-probes').textContent.includes('colour')", timeout=60000)
-    page.mouse.move(0, 0); page.evaluate("document.activeElement.blur()")
-    page.set_viewport_size(dict(width=1400, height=2200))                   # all of it
+    page.wait_for_function(
+        "document.querySelector('.vdsm-probes').textContent.includes('colour')", timeout=60000
+    )
+    page.mouse.move(0, 0)
+    page.evaluate("document.activeElement.blur()")
+    page.set_viewport_size(dict(width=1400, height=2200))  # all of it
     settle(page)
     shot = page.locator(".vdsm-explorer").screenshot()
     assert 30_000 < len(shot) < 300_000
-    if file: (ROOT / file).parent.mkdir(parents=True, exist_ok=True); (ROOT / file).write_bytes(shot)
+    if file:
+        (ROOT / file).parent.mkdir(parents=True, exist_ok=True)
+        (ROOT / file).write_bytes(shot)
 
 
 def test_a_view_is_kept(paused, lab):
@@ -193,7 +304,9 @@ def test_a_view_is_kept(paused, lab):
     name.fill("mine"); name.press("Tab")
     for button, file in (("save GIF", "mine.gif"), ("save codes", "mine.json")):
         page.get_by_role("button", name=button).click()
-        page.wait_for_function("file => document.querySelector('.vdsm-notice').textContent.includes(file)", arg=file)
+        page.wait_for_function(
+            "file => document.querySelector('.vdsm-notice').textContent.includes(file)", arg=file
+        )
     assert (lab[2] / "figures" / "explored" / "mine.gif").read_bytes()[:6] == b"GIF89a"
     kept = picture(page)
     changes(page, lambda: page.get_by_role("button", name="random").nth(0).click())
@@ -219,10 +332,14 @@ def test_500_moves_leave_nothing_behind(paused):
     at = slider.input_value()
     settle(page)
     drawn = int(page.get_attribute(PLAYER, "data-answers")) - answers
-    print(f"\n500 moves in {moved:.1f} s: {drawn} pictures drawn on the way, {before} nodes before and {count()} after")
+    print(
+        f"\n500 moves in {moved:.1f} s: {drawn} pictures drawn on the way, {before} nodes before "
+        f"and {count()} after"
+    )
     assert count() == before and drawn > 1
     kept = picture(page)
-    changes(page, lambda: page.keyboard.press("ArrowRight"))                # the last value is what is shown: one to and fro is the same picture
+    # the last value is what is shown: one to and fro is the same picture
+    changes(page, lambda: page.keyboard.press("ArrowRight"))
     settle(page)
     page.keyboard.press("ArrowLeft")
     shows(page, kept)

@@ -8,21 +8,37 @@ from vdsm.view.explorer import Explorer
 
 
 @pytest.fixture(scope="module")
-def explorer(tmp_path_factory): return Explorer("pendulum", Pendulum("test", 140), folder=tmp_path_factory.mktemp("explored"))
+def explorer(tmp_path_factory):
+    return Explorer("pendulum", Pendulum("test", 140), folder=tmp_path_factory.mktemp("explored"))
 
 
-@pytest.mark.parametrize("arguments, sentence", [
-    (("pendulm",), "no checkpoint 'pendulm': .*are .*pendulum"),
-    (("nowhere/at/all",), "no checkpoint 'nowhere/at/all'"),
-    (("pendulum", "pendula"), "unknown data set 'pendula'; choose one of pendulum"),
-    (("pendulum", ArraySequences(torch.rand(4, 5, 3, 64, 64), name="mine")), "trained on pendulum and these are clips of mine; give Explorer"),
-    ((VDSM(VDSMConfig(channels=1)), Pendulum("test", 14)), "takes frames of 1 channels and those of pendulum have 3; give"),
-    ((VDSM(),), "does not say what it was trained on; give its clips")])
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        (("pendulm",), "no checkpoint 'pendulm': .*are .*pendulum"),
+        (("nowhere/at/all",), "no checkpoint 'nowhere/at/all'"),
+        (("pendulum", "pendula"), "unknown data set 'pendula'; choose one of pendulum"),
+        (
+            ("pendulum", ArraySequences(torch.rand(4, 5, 3, 64, 64), name="mine")),
+            "trained on pendulum and these are clips of mine; give Explorer",
+        ),
+        (
+            (VDSM(VDSMConfig(channels=1)), Pendulum("test", 14)),
+            "takes frames of 1 channels and those of pendulum have 3; give",
+        ),
+        ((VDSM(),), "does not say what it was trained on; give its clips"),
+    ],
+)
 def test_errors_are_sentences_in_the_widget(arguments, sentence, monkeypatch):
-    def network(*_, **__): raise AssertionError("asked the network")
-    for name in ("create_connection", "getaddrinfo"): monkeypatch.setattr(socket, name, network)
-    notice, = Explorer(*arguments).children
-    assert "alert" in notice.value and re.search(sentence, notice.value.replace("&#x27;", "'")), notice.value
+    def network(*_, **__):
+        raise AssertionError("asked the network")
+
+    for name in ("create_connection", "getaddrinfo"):
+        monkeypatch.setattr(socket, name, network)
+    (notice,) = Explorer(*arguments).children
+    assert "alert" in notice.value and re.search(sentence, notice.value.replace("&#x27;", "'")), (
+        notice.value
+    )
 
 
 def same(a, b):
@@ -33,9 +49,15 @@ def same(a, b):
 
 def test_codes_come_back(explorer):
     explorer.sliders["d"].values = [v + .4 for v in explorer.sliders["d"].values]
-    explorer.sliders["z"].values, explorer.length.values, explorer.mix.expert, explorer.mix.pull = [.2]*6, [30.], 2, .3
+    explorer.sliders["z"].values, explorer.length.values, explorer.mix.expert, explorer.mix.pull = (
+        [0.2] * 6,
+        [30.0],
+        2,
+        0.3,
+    )
     kept, films = explorer.scene(), [f.clone() for f in explorer.films[2:]]
-    explorer.file.value = "../../mine"                                      # a name, not a way out of the folder
+    # a name, not a way out of the folder
+    explorer.file.value = "../../mine"
     explorer.try_to(explorer.save_codes)
     assert (explorer.folder / "mine.json").exists()
     explorer.identity.picked, explorer.action.picked = [3], [5]
@@ -44,7 +66,16 @@ def test_codes_come_back(explorer):
     explorer.try_to(explorer.load_codes)
     assert all(same(a, b) for a, b in zip(explorer.scene(), kept) if b is not None)
     assert all(torch.equal(a, b) for a, b in zip(explorer.films[2:], films))
-    for name, text, sentence in (("cut", "{", "holds no codes"), ("other", json.dumps(json.loads((explorer.folder / "mine.json").read_text()) | dict(dataset="sprites")), "codes of sprites")):
+    for name, text, sentence in (
+        ("cut", "{", "holds no codes"),
+        (
+            "other",
+            json.dumps(
+                json.loads((explorer.folder / "mine.json").read_text()) | dict(dataset="sprites")
+            ),
+            "codes of sprites",
+        ),
+    ):
         (explorer.folder / f"{name}.json").write_text(text)
         explorer.file.value = name
         explorer.try_to(explorer.load_codes)
@@ -57,7 +88,12 @@ def test_the_readout_follows_the_clips(explorer):
     for i in range(6):
         explorer.identity.picked, explorer.action.picked = [i], [(i + 3) % 6]
         who, what = explorer.clips[i], explorer.clips[(i + 3) % 6]
-        said.append([f"<b>{data.classes[f][data.factors[f][k]]}</b>" in explorer.reading.value for f, k in (("colour", who), ("speed", what))])
+        said.append(
+            [
+                f"<b>{data.classes[f][data.factors[f][k]]}</b>" in explorer.reading.value
+                for f, k in (("colour", who), ("speed", what))
+            ]
+        )
     colour, speed = map(sum, zip(*said))
     assert colour == 6 and speed >= 5, (explorer.reading.value, said)
 
@@ -96,7 +132,10 @@ def test_a_model_of_another_kind(tmp_path):
 
     explorer = Explorer(MeanColour(), Pendulum("test", 28), folder=tmp_path)
     assert "wrong" not in explorer.notice._dom_classes, explorer.notice.value
-    assert [len(f) for f in explorer.films] == [16]*3 and set(explorer.sliders) == {"colour", "grey"}
+    assert [len(f) for f in explorer.films] == [16] * 3 and set(explorer.sliders) == {
+        "colour",
+        "grey",
+    }
     before = explorer.films[2].clone()
     explorer.sliders["colour"].values = [1.]*len(explorer.sliders["colour"].values)
     assert not torch.equal(explorer.films[2], before)

@@ -30,7 +30,8 @@ def test_a_judge_is_trained_once(get, tmp_path):
     eq(first.metadata, again.metadata)
     eq((first.metadata["held_out"], first.metadata["held_out_clips"]), ("validation", 140))
     assert "of the validation split" in verdict(first)
-    assert "accuracy" not in json.loads((file.parent / "config.json").read_text())      # another table may judge clips of another split
+    # another table may judge clips of another split
+    assert "accuracy" not in json.loads((file.parent / "config.json").read_text())
     ne(first(x)["colour"], get(seed=1)[0](x)["colour"])
     eq(sorted(p.name for p in tmp_path.iterdir()), ["pendulum-train-0", "pendulum-train-1"])
 

@@ -1,4 +1,5 @@
-"What the notebooks of the model need not show: starts from few or equal rows, and on devices that lack operators."
+"""What the notebooks of the model need not show: starts from few or equal rows, and on devices
+that lack operators."""
 import pytest
 import torch
 from torch import Tensor
@@ -9,10 +10,12 @@ def rows(n=500): torch.manual_seed(0); return 5 + .01*torch.randn(n, 10)
 
 
 def test_whitening_gives_each_code_one_unit():
-    head, h = GaussianHead(10, 4, unit=.1), rows()
-    uneven = h*torch.logspace(0, -2, 10)
+    head, h = GaussianHead(10, 4, unit=0.1), rows()
+    uneven = h * torch.logspace(0, -2, 10)
     head.init_whitened(uneven)
-    torch.testing.assert_close(torch.cov(head(uneven)[0].T)*499/500, .01*torch.eye(4), atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        torch.cov(head(uneven)[0].T) * 499 / 500, 0.01 * torch.eye(4), atol=1e-4, rtol=0
+    )
 
 
 STARTS = [lambda head, h: head.init_from_data(h), lambda head, h: head.init_whitened(h),
@@ -31,11 +34,13 @@ def test_rows_that_are_nearly_alike_leave_nothing_to_scale_by(start):
 
 
 class OnApple(Tensor):
-    "A tensor that is on a GPU without an eigendecomposition and 64-bit floats, until `cpu()` is called."
+    """A tensor that is on a GPU without an eigendecomposition and 64-bit floats, until `cpu()` is
+    called."""
     @classmethod
     def __torch_function__(cls, function, types, args=(), kwargs=None):
         name = getattr(function, "__name__", str(function))
-        if name in ("linalg_svd", "linalg_eigh", "double"): raise NotImplementedError(f"{name} is missing")
+        if name in ("linalg_svd", "linalg_eigh", "double"):
+            raise NotImplementedError(f"{name} is missing")
         out = super().__torch_function__(function, types, args, kwargs or {})
         if isinstance(out, Tensor): assert out.dtype != torch.float64, name
         return out.as_subclass(Tensor) if name == "cpu" else out

@@ -32,7 +32,8 @@ def folder(tmp_path, monkeypatch):
     return write
 
 
-def picture(file): return json.loads(file.read_text())["cells"][0]["outputs"][0]["data"]["image/png"]
+def picture(file):
+    return json.loads(file.read_text())["cells"][0]["outputs"][0]["data"]["image/png"]
 
 
 def test_new_pictures(folder, capsys):
@@ -45,7 +46,10 @@ def test_new_pictures(folder, capsys):
     assert bad.read_text() == before
     data = base64.b64decode(picture(good).replace("\n", ""))
     assert picture(good) != folder.old and Image.open(io.BytesIO(data)).mode == "P"
-    assert "papermill" not in good.read_text() and not json.loads(good.read_text())["cells"][0]["execution_count"]
+    assert (
+        "papermill" not in good.read_text()
+        and not json.loads(good.read_text())["cells"][0]["execution_count"]
+    )
     said = capsys.readouterr().out.splitlines()
     assert "nbs/2_model/00_two.ipynb failed: ValueError: no such colour" in said
     assert said[-1] == "failed: nbs/2_model/00_two.ipynb"

@@ -4,7 +4,14 @@ from vdsm.lib.report import read_metrics, side_by_side, write_metrics
 
 
 def put(folder, name, metrics, **run):
-    about = dict(dataset="pendulum", preset="quick", split="train/validation", held_out_clips=9, parameters=7, train_seconds=10.)
+    about = dict(
+        dataset="pendulum",
+        preset="quick",
+        split="train/validation",
+        held_out_clips=9,
+        parameters=7,
+        train_seconds=10.0,
+    )
     return write_metrics(folder / name / "metrics.json", about | run, metrics)
 
 

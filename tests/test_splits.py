@@ -14,29 +14,69 @@ from vdsm.data.registry import DATASETS
 from vdsm.training.runs import open_run
 
 EVERY_CELL = None
-MAY_OPEN_TEST = {                                           # notebook -> ids of the cells that may
-    **{f"1_data/{name}": EVERY_CELL for name in (            # define the splits
-        "00_sequences", "01_pendulum", "02_sprites", "03_moving_mnist", "04_your_videos", "05_mug")},
+MAY_OPEN_TEST = {  # notebook -> ids of the cells that may
+    **{
+        f"1_data/{name}": EVERY_CELL
+        for name in (  # define the splits
+            "00_sequences",
+            "01_pendulum",
+            "02_sprites",
+            "03_moving_mnist",
+            "04_your_videos",
+            "05_mug",
+        )
+    },
     "lib/19_video_labels": EVERY_CELL,
-    **{f"8_figures/{name}": EVERY_CELL for name in (         # the final tables
-        "table1", "table2", "table3", "swap_benchmark", "disentanglement", "extrapolation")},
+    **{
+        f"8_figures/{name}": EVERY_CELL
+        for name in (  # the final tables
+            "table1",
+            "table2",
+            "table3",
+            "swap_benchmark",
+            "disentanglement",
+            "extrapolation",
+        )
+    },
     "6_view/00_explorer": EVERY_CELL,
-    "lib/03_report": {"read"},                              # names the split of older files, opens nothing
-    "lib/06_release": {"half-test"},                        # the released pendulum is shown
-    "4_latents/00_codes": {"cell05"}, "4_latents/01_swap": {"models"},   # the released Sprites was
-    "4_latents/02_extrapolate": {"models"}, "4_latents/04_traverse": {"models"}, # trained on validation
-    "5_evaluate/00_probes": {"protocols-test"},              # a key of the probes, opens nothing
-    "lib/15_scene": {"render-test"}, "lib/16_widgets": {"strip-test"}}     # parts of the explorer
-TESTS = {"test_splits.py": "this", "test_latents.py": "a key of the probes", "swap_gif.py": "of the picture in README", "test_report.py": "of an older file", "test_tables.py": "of the tables", "test_videos.py": "of films", "test_explorer_kernel.py": "of the explorer"}
+    # names the split of older files, opens nothing
+    "lib/03_report": {"read"},
+    "lib/06_release": {"half-test"},  # the released pendulum is shown
+    "4_latents/00_codes": {"cell05"},
+    "4_latents/01_swap": {"models"},  # the released Sprites was
+    # trained on validation
+    "4_latents/02_extrapolate": {"models"},
+    "4_latents/04_traverse": {"models"},
+    "5_evaluate/00_probes": {"protocols-test"},  # a key of the probes, opens nothing
+    "lib/15_scene": {"render-test"},
+    "lib/16_widgets": {"strip-test"},
+}  # parts of the explorer
+TESTS = {
+    "test_splits.py": "this",
+    "test_latents.py": "a key of the probes",
+    "swap_gif.py": "of the picture in README",
+    "test_report.py": "of an older file",
+    "test_tables.py": "of the tables",
+    "test_videos.py": "of films",
+    "test_explorer_kernel.py": "of the explorer",
+}
 
 
 def opens_test(code):
     "Whether Python code has the word test as a value: a split, a default, a part of a dictionary."
     code = "\n".join(re.sub(r"^(\s*)[%!].*", r"\1pass", line) for line in code.splitlines())
-    return any(isinstance(node, ast.Constant) and node.value == "test" for node in ast.walk(ast.parse(code)))
+    return any(
+        isinstance(node, ast.Constant) and node.value == "test"
+        for node in ast.walk(ast.parse(code))
+    )
 
 
-def cells(notebook): return [(c["id"], "".join(c["source"])) for c in json.loads(notebook.read_text())["cells"] if c["cell_type"] == "code"]
+def cells(notebook):
+    return [
+        (c["id"], "".join(c["source"]))
+        for c in json.loads(notebook.read_text())["cells"]
+        if c["cell_type"] == "code"
+    ]
 
 
 def who_opens():
@@ -50,35 +90,73 @@ def who_opens():
 
 
 def test_what_opens_the_test_split_is_found():
-    for code in ("Pendulum('test', 7)", "data = open_dataset(name,\n  split='test')", "def run(split: str='test'): pass", "split = 'test'", "%matplotlib inline\n[f(s) for s in ('train', 'test')]"): assert opens_test(code), code
-    for code in ("from fastcore.test import test_eq", "test_eq(1, 1)", "x = Pendulum('validation')  # not 'test'", "m['probe.test_clips']"): assert not opens_test(code), code
+    for code in (
+        "Pendulum('test', 7)",
+        "data = open_dataset(name,\n  split='test')",
+        "def run(split: str='test'): pass",
+        "split = 'test'",
+        "%matplotlib inline\n[f(s) for s in ('train', 'test')]",
+    ):
+        assert opens_test(code), code
+    for code in (
+        "from fastcore.test import test_eq",
+        "test_eq(1, 1)",
+        "x = Pendulum('validation')  # not 'test'",
+        "m['probe.test_clips']",
+    ):
+        assert not opens_test(code), code
 
 
 def test_only_tables_the_explorer_and_shipped_demonstrations_open_the_test_split():
     found = who_opens()
-    allowed = lambda name, ids: name in MAY_OPEN_TEST and (MAY_OPEN_TEST[name] is EVERY_CELL or ids == MAY_OPEN_TEST[name])
-    assert not {name: ids for name, ids in found.items() if not allowed(name, ids)}, "use 'validation', or name the notebook in MAY_OPEN_TEST and say why"
+    allowed = lambda name, ids: (
+        name in MAY_OPEN_TEST and (MAY_OPEN_TEST[name] is EVERY_CELL or ids == MAY_OPEN_TEST[name])
+    )
+    assert not {name: ids for name, ids in found.items() if not allowed(name, ids)}, (
+        "use 'validation', or name the notebook in MAY_OPEN_TEST and say why"
+    )
     assert found.keys() == MAY_OPEN_TEST.keys(), "allowed to open the test split, and does not"
 
 
 def test_nothing_else_opens_the_test_split():
-    assert {f.name for f in (ROOT / "tests").glob("*.py") if opens_test(f.read_text())} == TESTS.keys()
+    assert {
+        f.name for f in (ROOT / "tests").glob("*.py") if opens_test(f.read_text())
+    } == TESTS.keys()
     readme = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
     assert readme and not any(map(opens_test, readme))
-    commands = (ROOT / "Makefile").read_text() + "".join(re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S))
+    commands = (ROOT / "Makefile").read_text() + "".join(
+        re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+    )
     assert not re.search(r"\bsplit[ =:]+[\"']?test|[\"']test[\"']", commands)
 
 
 def test_tables_open_test_and_runs_validation_unless_they_are_asked():
     for file in sorted((ROOT / "nbs" / "8_figures").glob("*.ipynb")):
-        wanted = "test" if MAY_OPEN_TEST.get(f"8_figures/{file.stem}", ()) is EVERY_CELL else "validation"
-        chosen = [p["default"] for name, p in papermill.inspect_notebook(str(file)).items() if name == "split"]
-        opens = any(re.search(r"\b(open_run|open_figure|SeedRuns|run_clips|measure_runs|VideoFolder)\(", code) for _, code in cells(file))
-        if file.stem != "objectives" and (opens or chosen): assert chosen == [repr(wanted)], file.name
+        wanted = (
+            "test"
+            if MAY_OPEN_TEST.get(f"8_figures/{file.stem}", ()) is EVERY_CELL
+            else "validation"
+        )
+        chosen = [
+            p["default"]
+            for name, p in papermill.inspect_notebook(str(file)).items()
+            if name == "split"
+        ]
+        opens = any(
+            re.search(
+                r"\b(open_run|open_figure|SeedRuns|run_clips|measure_runs|VideoFolder)\(", code
+            )
+            for _, code in cells(file)
+        )
+        if file.stem != "objectives" and (opens or chosen):
+            assert chosen == [repr(wanted)], file.name
 
 
 def test_a_run_is_looked_at_on_validation(tmp_path):
-    assert [d.split for d in open_run("pendulum", "smoke", 0, tmp_path)[1:3]] == ["train", "validation"]
+    assert [d.split for d in open_run("pendulum", "smoke", 0, tmp_path)[1:3]] == [
+        "train",
+        "validation",
+    ]
     assert open_run("pendulum", "smoke", 0, tmp_path, split="test").held_out.split == "test"
 
 
@@ -87,7 +165,10 @@ def video_folder(tmp_path, **options):
     films, rng = tmp_path / "films", np.random.default_rng(0)
     for i in range(40):
         (films / f"person {i % 10}" / f"does {i // 10}").mkdir(parents=True)
-        np.save(films / f"person {i % 10}" / f"does {i // 10}" / "film.npy", rng.integers(0, 256, (20, 64, 64, 1), np.uint8))
+        np.save(
+            films / f"person {i % 10}" / f"does {i // 10}" / "film.npy",
+            rng.integers(0, 256, (20, 64, 64, 1), np.uint8),
+        )
     return lambda split: VideoFolder(films, split, cache=tmp_path / "cache", **options)
 
 
@@ -97,17 +178,40 @@ def mug(tmp_path, **options):
     for who in range(10):
         for mood in EXPRESSIONS:
             (tree / f"{who:03}" / mood).mkdir(parents=True)
-            np.save(tree / f"{who:03}" / mood / "take000.npy", rng.integers(0, 256, (40, 64, 64, 1), np.uint8))
+            np.save(
+                tree / f"{who:03}" / mood / "take000.npy",
+                rng.integers(0, 256, (40, 64, 64, 1), np.uint8),
+            )
     return lambda split: MUG(split, tree, cache=tmp_path / "cache", **options)
 
 
-DATA = dict(                                                # name -> data set of a split, what is held out by, what tells an identity
+# name -> data set of a split, what is held out by, what tells an identity
+DATA = dict(
     pendulum=(lambda _: Pendulum, "clip", None),
     sprites=(lambda _: Sprites, "identity", lambda d: d.look.T.tolist()),
-    moving_mnist=(lambda _: MovingMNIST, "identity", lambda d: [bytes(d.images[i].numpy()) for i in d.identity]),
-    mug=(mug, "clip", None), mug_people=(lambda p: mug(p, split_by="identity"), "identity", lambda d: [d.classes["identity"][i] for i in d.factors["identity"]]),
-    video_folder=(video_folder, "clip", None), video_folder_people=(lambda p: video_folder(p, split_by="identity"), "identity", lambda d: [d.classes["identity"][i] for i in d.factors["identity"]]),
-    video_folder_groups=(lambda p: video_folder(p, groups="does ."), "clip", lambda d: [d.classes["action"][i] for i in d.factors["action"]]))
+    moving_mnist=(
+        lambda _: MovingMNIST,
+        "identity",
+        lambda d: [bytes(d.images[i].numpy()) for i in d.identity],
+    ),
+    mug=(mug, "clip", None),
+    mug_people=(
+        lambda p: mug(p, split_by="identity"),
+        "identity",
+        lambda d: [d.classes["identity"][i] for i in d.factors["identity"]],
+    ),
+    video_folder=(video_folder, "clip", None),
+    video_folder_people=(
+        lambda p: video_folder(p, split_by="identity"),
+        "identity",
+        lambda d: [d.classes["identity"][i] for i in d.factors["identity"]],
+    ),
+    video_folder_groups=(
+        lambda p: video_folder(p, groups="does ."),
+        "clip",
+        lambda d: [d.classes["action"][i] for i in d.factors["action"]],
+    ),
+)
 
 
 @pytest.mark.parametrize("name", DATA)
@@ -115,22 +219,58 @@ def test_splits_are_disjoint(name, tmp_path):
     make, held_out_by, identity = DATA[name]
     of = make(tmp_path)
     splits = {split: of(split) for split in SPLITS}
-    first = {split: {bytes((255 * x).round().byte().numpy()) for i in torch.arange(len(d)).split(500) for x in d.clips(i, 2)} for split, d in splits.items()}
+    first = {
+        split: {
+            bytes((255 * x).round().byte().numpy())
+            for i in torch.arange(len(d)).split(500)
+            for x in d.clips(i, 2)
+        }
+        for split, d in splits.items()
+    }
     who = {split: {str(k) for k in identity(d)} for split, d in splits.items()} if identity else {}
     for split, data in splits.items():
-        assert data.split == split and len(data) and data.held_out_by == held_out_by and f"; held out by {held_out_by}" in repr(data)
-        for other in set(SPLITS) - {split}: assert not first[split] & first[other] and not (who and who[split] & who[other]), (split, other)
+        assert (
+            data.split == split
+            and len(data)
+            and data.held_out_by == held_out_by
+            and f"; held out by {held_out_by}" in repr(data)
+        )
+        for other in set(SPLITS) - {split}:
+            assert not first[split] & first[other] and not (who and who[split] & who[other]), (
+                split,
+                other,
+            )
 
 
 def test_every_data_set_of_a_run_is_tried(): assert DATASETS.keys() <= DATA.keys()
 
 
 def test_test_clips_are_those_of_older_figures():
-    assert Pendulum("test", 3).amplitude.tolist() == pytest.approx([1.0228171538946942, 0.7899966351443585, 0.9606356608243806])
-    assert Pendulum("train", 3).phase.tolist() == pytest.approx([0.016527635528529094, 0.8132702392002724, 0.9127555772777217])
-    assert Sprites("test").identity[::90].tolist() == [0, 110, 176, 285, 380, 476, 586, 655, 818, 882, 1003, 1096]
+    assert Pendulum("test", 3).amplitude.tolist() == pytest.approx(
+        [1.0228171538946942, 0.7899966351443585, 0.9606356608243806]
+    )
+    assert Pendulum("train", 3).phase.tolist() == pytest.approx(
+        [0.016527635528529094, 0.8132702392002724, 0.9127555772777217]
+    )
+    assert Sprites("test").identity[::90].tolist() == [
+        0,
+        110,
+        176,
+        285,
+        380,
+        476,
+        586,
+        655,
+        818,
+        882,
+        1003,
+        1096,
+    ]
     test = MovingMNIST("test")
-    assert (len(test), test.which[:4, 0].tolist()) == (5500, [5845, 4470, 9002, 5321]) and test.start[0, 0].tolist() == pytest.approx([24.540681838989258, 28.572933197021484])
+    assert (len(test), test.which[:4, 0].tolist()) == (
+        5500,
+        [5845, 4470, 9002, 5321],
+    ) and test.start[0, 0].tolist() == pytest.approx([24.540681838989258, 28.572933197021484])
     assert (deal_out(np.arange(20)) == "test").nonzero()[0].tolist() == [4, 5, 13]
 
 
@@ -138,10 +278,22 @@ def test_test_clips_are_those_of_older_figures():
 def test_a_folder_too_small_to_hold_out_trains_on_all_of_it_and_says_so(films, tmp_path):
     folder, out = tmp_path / "films", tmp_path / "out"
     folder.mkdir()
-    for i, clip in enumerate(Pendulum("validation", films, 40).clips(slice(None))): np.save(folder / f"film {i}.npy", clip.permute(0, 2, 3, 1).numpy())
-    cells = run_figure("your_videos", tmp_path / "executed.ipynb", folder=str(folder), preset="smoke",
-                       run_folder=str(tmp_path / "run"), out=str(out))
+    for i, clip in enumerate(Pendulum("validation", films, 40).clips(slice(None))):
+        np.save(folder / f"film {i}.npy", clip.permute(0, 2, 3, 1).numpy())
+    cells = run_figure(
+        "your_videos",
+        tmp_path / "executed.ipynb",
+        folder=str(folder),
+        preset="smoke",
+        run_folder=str(tmp_path / "run"),
+        out=str(out),
+    )
     run, said = read_report(out)["run"], printed(cells)
-    assert run["split"] == "train/train" and run["train_clips"] == run["held_out_clips"] == 3 * films
+    assert (
+        run["split"] == "train/train" and run["train_clips"] == run["held_out_clips"] == 3 * films
+    )
     assert "for validation; add clips" in said
-    assert "Until then all clips are used for training, and the results below are on training clips." in said
+    assert (
+        "Until then all clips are used for training, and the results below are on training clips."
+        in said
+    )

@@ -42,7 +42,12 @@ def weights(folder): return load_file(str(Path(folder) / "final" / "weights.safe
 @pytest.mark.parametrize("killed_at", ["step 1 3", "step 1 5", "step 2 3", "step 2 5"])
 def test_killed_and_resumed_is_the_same_run(tmp_path, data, killed_at):
     train(data, SMOKE, tmp_path / "straight", log_every=1)
-    child = subprocess.Popen([sys.executable, "-c", TRAIN, str(tmp_path / "killed")], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    child = subprocess.Popen(
+        [sys.executable, "-c", TRAIN, str(tmp_path / "killed")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
     for line in child.stdout:
         if line.strip() == killed_at: child.send_signal(signal.SIGKILL); break
     assert child.wait() == -signal.SIGKILL
@@ -50,7 +55,9 @@ def test_killed_and_resumed_is_the_same_run(tmp_path, data, killed_at):
     train(data, SMOKE, tmp_path / "killed", log_every=1)
     a, b = weights(tmp_path / "straight"), weights(tmp_path / "killed")
     assert a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
-    timeless = lambda run: [{k: v for k, v in r.items() if k != "seconds"} for r in read_history(tmp_path / run)]
+    timeless = lambda run: [
+        {k: v for k, v in r.items() if k != "seconds"} for r in read_history(tmp_path / run)
+    ]
     assert timeless("straight") == timeless("killed")
 
 
@@ -75,7 +82,8 @@ def test_stage_two_moves_only_what_it_trains(tmp_path, data):
 def test_a_folder_of_another_run_is_refused(tmp_path, data):
     train(data, SMOKE, tmp_path)
     with pytest.raises(ValueError, match="differs in seed"): train(data, SMOKE, tmp_path, seed=1)
-    with pytest.raises(ValueError, match=r"differs in preset \(stage1\)"): train(data, replace(SMOKE, stage1=replace(SMOKE.stage1, batch=3)), tmp_path)
+    with pytest.raises(ValueError, match=r"differs in preset \(stage1\)"):
+        train(data, replace(SMOKE, stage1=replace(SMOKE.stage1, batch=3)), tmp_path)
     assert weights(tmp_path)
 
 
@@ -83,8 +91,10 @@ def test_a_run_older_than_an_option_is_taken_for_its_default(tmp_path, data):
     train(data, SMOKE, tmp_path)
     file = tmp_path / "final" / "config.json"
     config = json.loads(file.read_text())
-    del config["preset"]["stage2"]["leave_one_out"], config["preset"]["stage2"]["static_from_other_clip"], config["preset"]["stage1"]["lr_factor"]["clip"]
-    config["preset"]["stage1"]["unshared"] = True                                                        # says nothing in stage 1
+    stage1, stage2 = (config["preset"][k] for k in ("stage1", "stage2"))
+    del stage2["leave_one_out"], stage2["static_from_other_clip"], stage1["lr_factor"]["clip"]
+    # says nothing in stage 1
+    config["preset"]["stage1"]["unshared"] = True
     file.write_text(json.dumps(config))
     train(data, SMOKE, tmp_path)
     with pytest.raises(ValueError, match=r"differs in preset \(stage2\)"):
@@ -95,19 +105,35 @@ def test_another_stage_two_starts_from_the_same_stage_one(tmp_path, data):
     train(data, SMOKE, tmp_path / "a")
     longer = replace(SMOKE, stage2=replace(SMOKE.stage2, steps=8))
     train(data, longer, tmp_path / "b", after=tmp_path / "a", log_every=1)
-    assert [(r["stage"], r["step"]) for r in read_history(tmp_path / "b")] == [(2, i) for i in range(8)]
+    assert [(r["stage"], r["step"]) for r in read_history(tmp_path / "b")] == [
+        (2, i) for i in range(8)
+    ]
     a, b = (load_file(str(tmp_path / run / "final" / "weights.safetensors")) for run in "ab")
     same = lambda prefix: all(torch.equal(a[k], b[k]) for k in a if k.startswith(prefix))
-    assert same("frame_guide.encoder") and same("frame_model.decoder") and not same("model.transition")
+    assert (
+        same("frame_guide.encoder") and same("frame_model.decoder") and not same("model.transition")
+    )
     begins = lambda run: load_file(str(tmp_path / run / AFTER_STAGE_1 / "weights.safetensors"))
     assert all(torch.equal(v, begins("b")[k]) for k, v in begins("a").items())
-    shared = replace(SMOKE, stage2=replace(SMOKE.stage2, remove_shared_directions=not SMOKE.stage2.remove_shared_directions))            # how d starts is the second stage's own
+    # how d starts is the second stage's own
+    shared = replace(
+        SMOKE,
+        stage2=replace(
+            SMOKE.stage2, remove_shared_directions=not SMOKE.stage2.remove_shared_directions
+        ),
+    )
     train(data, shared, tmp_path / "e", after=tmp_path / "a")
     moved = [k for k, v in begins("a").items() if not torch.equal(v, begins("e")[k])]
     assert moved and all(k.startswith("guide.encoder.head.loc") for k in moved)
-    with pytest.raises(FileNotFoundError, match="no checkpoint in"): train(data, SMOKE, tmp_path / "c", after=tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match="no checkpoint in"):
+        train(data, SMOKE, tmp_path / "c", after=tmp_path / "nowhere")
     with pytest.raises(ValueError, match=r"differs in preset \(stage1\)"):
-        train(data, replace(SMOKE, stage1=replace(SMOKE.stage1, batch=3)), tmp_path / "d", after=tmp_path / "a")
+        train(
+            data,
+            replace(SMOKE, stage1=replace(SMOKE.stage1, batch=3)),
+            tmp_path / "d",
+            after=tmp_path / "a",
+        )
 
 
 def test_damaged_checkpoint_is_named_and_the_one_before_serves(tmp_path, data, monkeypatch):
@@ -135,8 +161,12 @@ def poisoned(monkeypatch, times, where="gradient"):
         if (self.number, self.run.step) != (1, 3) or not left[0]: return step(self)
         left[0] -= 1
         decoder = self.run.model.decoder
-        if where == "gradient": hook = decoder.first.weight.register_hook(lambda g: g * float("nan"))
-        else: hook = getattr(self.run.model, where).register_forward_hook(lambda module, given, out: out * float("nan"))
+        if where == "gradient":
+            hook = decoder.first.weight.register_hook(lambda g: g * float("nan"))
+        else:
+            hook = getattr(self.run.model, where).register_forward_hook(
+                lambda module, given, out: out * float("nan")
+            )
         try: return step(self)
         finally: hook.remove()
     monkeypatch.setattr(StageTrainer, "__call__", spoiled)
@@ -147,11 +177,17 @@ def test_a_nan_step_is_not_applied_and_the_run_goes_on(where, tmp_path, data, mo
     poisoned(monkeypatch, 1, where)
     model = train(data, SMOKE, tmp_path, log_every=1)
     said = capsys.readouterr().out
-    assert "step 3 of stage 1" in said and "not applied" in said and "stage1-000002" in said and "0.5 of the learning rate until the next checkpoint" in said
+    assert (
+        "step 3 of stage 1" in said
+        and "not applied" in said
+        and "stage1-000002" in said
+        and "0.5 of the learning rate until the next checkpoint" in said
+    )
     assert all(p.isfinite().all() for p in model.parameters())
     rates = {(r["stage"], r["step"]): r["lr"] for r in read_history(tmp_path)}
     planned = lambda step: SMOKE.stage1.lr * SMOKE.stage1.lr_factor(step / SMOKE.stage1.steps)
-    assert [rates[1, i] / planned(i) for i in (0, 2, 3, 4, 5)] == pytest.approx([1, .5, .5, 1, 1])      # halved from checkpoint 2 to checkpoint 4 only
+    # halved from checkpoint 2 to checkpoint 4 only
+    assert [rates[1, i] / planned(i) for i in (0, 2, 3, 4, 5)] == pytest.approx([1, .5, .5, 1, 1])
 
 
 def test_failures_far_apart_do_not_end_a_run(tmp_path, data, monkeypatch):
@@ -166,12 +202,15 @@ def test_failures_far_apart_do_not_end_a_run(tmp_path, data, monkeypatch):
 
 def test_nan_for_ever_ends_in_a_sentence_and_loses_nothing(tmp_path, data, monkeypatch):
     poisoned(monkeypatch, 99)
-    with pytest.raises(RuntimeError, match=f"not finite at step 3, for the {RETRIES + 1}th time.*stage1-000002"): train(data, SMOKE, tmp_path)
+    with pytest.raises(RuntimeError, match=f"not finite at step 3, for the {RETRIES + 1}th "
+                                           f"time.*stage1-000002"): train(data, SMOKE, tmp_path)
     load_checkpoint(checkpoints(tmp_path)[-1])
 
 
 def test_nan_in_the_data_is_named_before_training(tmp_path):
-    data = ArraySequences(torch.rand(9, 16, 3, 64, 64), identity=torch.arange(9) % 3, name="clips of mine")
+    data = ArraySequences(
+        torch.rand(9, 16, 3, 64, 64), identity=torch.arange(9) % 3, name="clips of mine"
+    )
     frames = data.frames
     data.frames = lambda c, t: frames(c, t).index_fill(0, torch.tensor([0]), float("nan"))
     with pytest.raises(ValueError, match="clips of mine: .* NaN"): train(data, SMOKE, tmp_path)
@@ -180,13 +219,15 @@ def test_nan_in_the_data_is_named_before_training(tmp_path):
 
 def test_a_frame_size_other_than_64_is_named(tmp_path):
     small = ArraySequences(torch.rand(2, 16, 3, 48, 48))               # data sets may have any size
-    with pytest.raises(ValueError, match="resize the frames to 64 by 64"): train(small, SMOKE, tmp_path)
+    with pytest.raises(ValueError, match="resize the frames to 64 by 64"):
+        train(small, SMOKE, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_channels_that_the_model_does_not_take_are_named(tmp_path):
     grey = ArraySequences(torch.rand(3, 16, 1, 64, 64), name="grey clips")
-    with pytest.raises(ValueError, match="grey clips: frames have 1 channels and the model takes 3; set channels=1"): train(grey, SMOKE, tmp_path)
+    with pytest.raises(ValueError, match="grey clips: frames have 1 channels and the model takes "
+                                         "3; set channels=1"): train(grey, SMOKE, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -195,34 +236,50 @@ def test_a_device_without_an_operator_is_named_before_training(tmp_path, data, m
         run = Run(TwoStages(SMOKE), data, tmp_path, Fabric(accelerator=device, devices=1))
         try_device(run)
         return run
-    before = {k: v.clone() for k, v in run_on("cpu").model.state_dict().items()}                         # all there: nothing is said, nothing changes
+    # all there: nothing is said, nothing changes
+    before = {k: v.clone() for k, v in run_on("cpu").model.state_dict().items()}
     assert all(torch.equal(v, before[k]) for k, v in run_on("cpu").model.state_dict().items())
-    def absent(*args, **kwargs): raise NotImplementedError("The operator 'aten::col2im' is not currently implemented for the MPS device.\nIf you want")
+    def absent(*args, **kwargs): raise NotImplementedError("The operator 'aten::col2im' is not "
+                                                           "currently implemented for the MPS "
+                                                           "device.\nIf you want")
     monkeypatch.setattr(torch.nn.functional, "fold", absent)
-    with pytest.raises(RuntimeError, match="lacks something that training needs .*col2im.*accelerator='cpu'"): run_on("cpu")
+    with pytest.raises(RuntimeError, match="lacks something that training needs "
+                                           ".*col2im.*accelerator='cpu'"): run_on("cpu")
     assert not list(tmp_path.iterdir())
 
 
 def test_sixteen_bits_train_with_a_scaled_loss(tmp_path, data):
     train(data, SMOKE, tmp_path / "whole", log_every=1)
-    half = lambda: Fabric(accelerator="cpu", devices=1, plugins=MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu", init_scale=32.)))
+    half = lambda: Fabric(
+        accelerator="cpu",
+        devices=1,
+        plugins=MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu", init_scale=32.0)),
+    )
     model = train(data, SMOKE, tmp_path / "half", log_every=1, fabric=half())
     assert all(p.isfinite().all() for p in model.parameters())
-    whole, halves = ({(r["stage"], r["step"]): r["grad_norm"] for r in read_history(tmp_path / k)} for k in ("whole", "half"))
+    whole, halves = (
+        {(r["stage"], r["step"]): r["grad_norm"] for r in read_history(tmp_path / k)}
+        for k in ("whole", "half")
+    )
     known = [k for k, v in halves.items() if v is not None and k[0] == 1]
-    assert known and all(halves[k] == pytest.approx(whole[k], rel=.2) for k in known[:1])               # the norm is that of the gradient, not of the scaled one
+    # the norm is that of the gradient, not of the scaled one
+    assert known and all(halves[k] == pytest.approx(whole[k], rel=.2) for k in known[:1])
     scale = read_config(tmp_path / "half" / "final")["scaler"]["scale"]
-    assert .25 <= scale <= 32 and read_config(tmp_path / "half" / "final")["retries"] == 0             # an overflow is no failure
+    # an overflow is no failure
+    assert .25 <= scale <= 32 and read_config(tmp_path / "half" / "final")["retries"] == 0
     fabric = half()
     run = Run(TwoStages(SMOKE), data, tmp_path / "half", fabric)
     run.load(tmp_path / "half" / "final")
-    assert fabric.strategy.precision.scaler.get_scale() == scale                                        # goes on with the same scale
+    # goes on with the same scale
+    assert fabric.strategy.precision.scaler.get_scale() == scale
 
 
 def test_an_overflow_skips_the_step_and_halves_the_scale(tmp_path, data, monkeypatch):
     step, seen = StageTrainer.__call__, []
     def huge(self):
-        if (self.number, self.run.step) == (1, 3): self.scaler.load_state_dict(self.scaler.state_dict() | dict(scale=1e38)); self.scaler.update(1e38)
+        if (self.number, self.run.step) == (1, 3):
+            self.scaler.load_state_dict(self.scaler.state_dict() | dict(scale=1e38))
+            self.scaler.update(1e38)
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         before, old = [p.clone() for p in parameters], self.scaler.get_scale()
         record = step(self)
@@ -231,7 +288,12 @@ def test_an_overflow_skips_the_step_and_halves_the_scale(tmp_path, data, monkeyp
             seen.append((record["grad_norm"], same, self.scaler.get_scale() / old))
         return record
     monkeypatch.setattr(StageTrainer, "__call__", huge)
-    train(data, SMOKE, tmp_path, fabric=Fabric(accelerator="cpu", devices=1, plugins=MixedPrecision("16-mixed", "cpu")))
+    train(
+        data,
+        SMOKE,
+        tmp_path,
+        fabric=Fabric(accelerator="cpu", devices=1, plugins=MixedPrecision("16-mixed", "cpu")),
+    )
     assert seen == [(None, True, .5)]
 
 
@@ -248,17 +310,27 @@ def pressed(self):
     return step(self)
 StageTrainer.__call__ = pressed
 model = train(Pendulum(n_clips=28), get_preset('pendulum', 'smoke'), sys.argv[1], log_every=1)
-print('usable', model.training, model.decoder.inverse_temperature.item() > 0, signal.getsignal(signal.SIGINT) is before)
+print('usable', model.training, model.decoder.inverse_temperature.item() > 0,
+      signal.getsignal(signal.SIGINT) is before)
 """
 
 
 @pytest.mark.parametrize("stage, step", [(1, 3), (1, 5), (2, 2)])
 def test_ctrl_c_saves_and_the_same_call_goes_on(stage, step, tmp_path, data):
-    press = lambda times: subprocess.run([sys.executable, "-c", PRESS, str(tmp_path / "run"), str(stage), str(step), str(times)], capture_output=True, text=True)
+    press = lambda times: subprocess.run(
+        [sys.executable, "-c", PRESS, str(tmp_path / "run"), str(stage), str(step), str(times)],
+        capture_output=True,
+        text=True,
+    )
     done = press(1)
     assert done.returncode == 0, done.stderr
-    at = (stage, step + 1) if step < 5 else (2, 0)                                                       # the step that is under way ends
-    assert f"stopped and saved at step {at[1]} of stage {at[0]}; the same call goes on from there" in done.stdout and "usable False True True" in done.stdout
+    # the step that is under way ends
+    at = (stage, step + 1) if step < 5 else (2, 0)
+    assert (
+        f"stopped and saved at step {at[1]} of stage {at[0]}; the same call goes on from there"
+        in done.stdout
+        and "usable False True True" in done.stdout
+    )
     assert not (tmp_path / "run" / "final").exists()
     train(data, SMOKE, tmp_path / "straight", log_every=1)
     train(data, SMOKE, tmp_path / "run", log_every=1)
@@ -267,7 +339,9 @@ def test_ctrl_c_saves_and_the_same_call_goes_on(stage, step, tmp_path, data):
 
 
 def test_ctrl_c_twice_ends_at_once_and_loses_no_checkpoint(tmp_path):
-    done = subprocess.run([sys.executable, "-c", PRESS, str(tmp_path), "1", "3", "2"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", PRESS, str(tmp_path), "1", "3", "2"], capture_output=True, text=True
+    )
     assert done.returncode and "KeyboardInterrupt" in done.stderr
     assert [p.name for p in checkpoints(tmp_path)] == ["stage1-000000", "stage1-000002"]
 
@@ -284,18 +358,30 @@ def test_a_finished_run_can_be_given_more_steps(tmp_path, data, monkeypatch):
     before, longer = weights(tmp_path), replace(SMOKE, stage2=replace(SMOKE.stage2, steps=9))
     poisoned_at = []
     step = StageTrainer.__call__
-    def once(self):                                                                                      # also where the last checkpoint is `final`
-        if self.run.step == 6 and not poisoned_at: poisoned_at.append(1); return None
+
+    # also where the last checkpoint is `final`
+    def once(self):
+        if self.run.step == 6 and not poisoned_at:
+            poisoned_at.append(1)
+            return None
         return step(self)
+
     monkeypatch.setattr(StageTrainer, "__call__", once)
     model = train(data, longer, tmp_path, log_every=1)
-    assert poisoned_at and [r["step"] for r in read_history(tmp_path) if r["stage"] == 2] == list(range(9))
+    assert poisoned_at and [r["step"] for r in read_history(tmp_path) if r["stage"] == 2] == list(
+        range(9)
+    )
     after, config = weights(tmp_path), read_config(tmp_path / "final")
-    assert any(not torch.equal(before[k], after[k]) for k in after) and (config["step"], config["preset"]["stage2"]["steps"]) == (9, 9)
+    assert any(not torch.equal(before[k], after[k]) for k in after) and (
+        config["step"],
+        config["preset"]["stage2"]["steps"],
+    ) == (9, 9)
     again = train(data, longer, tmp_path)
     assert all(torch.equal(p, q) for p, q in zip(again.parameters(), model.parameters()))
-    with pytest.raises(ValueError, match=r"differs in preset \(stage2\)"): train(data, SMOKE, tmp_path)
-    with pytest.raises(ValueError, match=r"differs in preset \(stage1\)"): train(data, replace(longer, stage1=replace(SMOKE.stage1, steps=9)), tmp_path)
+    with pytest.raises(ValueError, match=r"differs in preset \(stage2\)"):
+        train(data, SMOKE, tmp_path)
+    with pytest.raises(ValueError, match=r"differs in preset \(stage1\)"):
+        train(data, replace(longer, stage1=replace(SMOKE.stage1, steps=9)), tmp_path)
 
 
 TWO = """
@@ -313,25 +399,45 @@ if sys.argv[2] == 'alike': # every process draws the same batch
     method.seed_step = lambda *key: drawn(*key[:4])
 preset = get_preset('pendulum', 'smoke')
 preset = replace(preset, stage1=replace(preset.stage1, decoded=3),
-                 stage2=replace(preset.stage2, steps=8, pseudo_fraction=.4, horizon=3, horizon_from=.2,
-                                context=5, decoded=3, train_static_on_pixels=False,
-                                leave_one_out=True)) # all options; what trains changes within the stage
+                 # all options; what trains changes within the stage
+                 stage2=replace(preset.stage2, steps=8, pseudo_fraction=.4, horizon=3,
+                                horizon_from=.2, context=5, decoded=3,
+                                train_static_on_pixels=False, leave_one_out=True))
 if len(sys.argv) > 3:
     step = method.StageTrainer.__call__
     def ending(self):
         if (self.number, self.run.step) == (2, 5): sys.exit('gone')
         return step(self)
     method.StageTrainer.__call__ = ending
-model = train(Pendulum(n_clips=28), preset, sys.argv[1], fabric=Fabric(accelerator='cpu', devices=int(os.environ.get('WORLD_SIZE', 1))))
-print('weights', torch.cat([p.flatten() for p in model.parameters()]).double().norm().item(), flush=True)
+fabric = Fabric(accelerator='cpu', devices=int(os.environ.get('WORLD_SIZE', 1)))
+model = train(Pendulum(n_clips=28), preset, sys.argv[1], fabric=fabric)
+weights = torch.cat([p.flatten() for p in model.parameters()])
+print('weights', weights.double().norm().item(), flush=True)
 """
 
 
 def launch(folder, processes, *arguments):
     (folder / "two.py").write_text(TWO)
-    with socket.socket() as free: free.bind(("127.0.0.1", 0)); port = free.getsockname()[1]
-    torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--master-addr", "127.0.0.1", "--master-port", str(port)]
-    return subprocess.run([sys.executable, *(torchrun if processes > 1 else []), str(folder / "two.py"), *arguments], capture_output=True, text=True, timeout=300, env=os.environ | dict(GLOO_SOCKET_IFNAME="lo"))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    torchrun = [
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        str(processes),
+        "--master-addr",
+        "127.0.0.1",
+        "--master-port",
+        str(port),
+    ]
+    return subprocess.run(
+        [sys.executable, *(torchrun if processes > 1 else []), str(folder / "two.py"), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=os.environ | dict(GLOO_SOCKET_IFNAME="lo"),
+    )
 
 
 def test_two_processes_train_one_model_with_all_options(tmp_path):
@@ -343,7 +449,8 @@ def test_two_processes_train_one_model_with_all_options(tmp_path):
 
 
 def test_the_gradient_is_the_mean_over_processes(tmp_path):
-    "Two processes that draw the same batch take the steps of one: `batch` is a process's, learning rate and steps stay."
+    """Two processes that draw the same batch take the steps of one: `batch` is a process's,
+    learning rate and steps stay."""
     for n in (1, 2):
         run = launch(tmp_path, n, str(tmp_path / str(n)), "alike")
         assert run.returncode == 0, run.stderr[-2000:]
@@ -354,9 +461,13 @@ def test_the_gradient_is_the_mean_over_processes(tmp_path):
 def test_another_number_of_processes_is_refused_within_a_stage(tmp_path):
     assert "gone" in launch(tmp_path, 2, str(tmp_path / "run"), "apart", "ending").stderr
     said = launch(tmp_path, 1, str(tmp_path / "run"), "apart").stderr
-    assert "in the middle of a stage that 2 processes began, and there are 1 now" in said and "torchrun --nproc-per-node 2" in said
+    assert (
+        "in the middle of a stage that 2 processes began, and there are 1 now" in said
+        and "torchrun --nproc-per-node 2" in said
+    )
     assert launch(tmp_path, 2, str(tmp_path / "run"), "apart").returncode == 0
-    assert launch(tmp_path, 1, str(tmp_path / "run"), "apart").returncode == 0                           # a finished run loads anywhere
+    # a finished run loads anywhere
+    assert launch(tmp_path, 1, str(tmp_path / "run"), "apart").returncode == 0
 
 
 OLD_NAMES = dict(pseudo_fraction="pseudo", train_static_on_pixels="tune_s",
@@ -393,8 +504,9 @@ def test_a_setting_with_a_name_of_before_still_counts(tmp_path, data):
     train(data, SMOKE, tmp_path)
     as_before(tmp_path / "final")
     train(data, SMOKE, tmp_path)
-    other = replace(SMOKE, stage2=replace(SMOKE.stage2, pseudo_fraction=.2))
-    with pytest.raises(ValueError, match=r"differs in preset \(stage2\)"): train(data, other, tmp_path)
+    other = replace(SMOKE, stage2=replace(SMOKE.stage2, pseudo_fraction=0.2))
+    with pytest.raises(ValueError, match=r"differs in preset \(stage2\)"):
+        train(data, other, tmp_path)
 
 
 def test_frozen_layers_of_s_do_not_move(tmp_path, data):
@@ -418,7 +530,8 @@ def test_a_stage_may_begin_in_another_precision(tmp_path, data, monkeypatch, cap
     keys = [k for k in theirs if k.startswith(("guide.combiner", "model.transition"))]
     assert any(not torch.equal(theirs[k], ours[k]) for k in keys)
     assert all((theirs[k] - ours[k]).abs().max() < .05 for k in keys)
-    with pytest.raises(ValueError, match="differs in precision"): train(data, SMOKE, tmp_path / "half")
+    with pytest.raises(ValueError, match="differs in precision"):
+        train(data, SMOKE, tmp_path / "half")
     monkeypatch.setattr("torch.cpu.get_capabilities", dict)
     capsys.readouterr()
     train(data, half, tmp_path / "half")
@@ -509,7 +622,10 @@ def test_another_method_with_two_optimisers_is_saved_and_resumed(tmp_path, data,
         return step(self, u, rng)
     monkeypatch.setattr(ToyTrainer, "step", failing)
     train_method(method, data, tmp_path / "back", log_every=1)
-    rates = [a["lr"] / b["lr"] for a, b in zip(*(read_history(tmp_path / k) for k in ("back", "straight")))]
+    rates = [
+        a["lr"] / b["lr"]
+        for a, b in zip(*(read_history(tmp_path / k) for k in ("back", "straight")))
+    ]
     assert rates == pytest.approx([1, 1, 1, 1, .5, .5, 1, 1, 1])
     with pytest.raises(ValueError, match=r"differs in preset \(model\)"):
         train_method(ToyMethod(ToyPreset(model=ToySizes(4))), data, tmp_path / "run")

@@ -1,4 +1,5 @@
-"""The package as people install it: a wheel with weights, and short imports that load no more than they need."""
+"""The package as people install it: a wheel with weights, and short imports that load no more than
+they need."""
 
 import ast, os, shutil, subprocess, sys, sysconfig, venv
 from importlib.metadata import version
@@ -37,7 +38,8 @@ def python(code, **options) -> str: return run(sys.executable, "-c", code, **opt
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory) -> Path:
-    "The interpreter of a fresh environment with the wheel of this tree's source distribution; what vdsm needs is taken from this one."
+    """The interpreter of a fresh environment with the wheel of this tree's source distribution;
+    what vdsm needs is taken from this one."""
     tmp = tmp_path_factory.mktemp("wheel")
     source = tmp / "source"
     for part in ROOT.iterdir():

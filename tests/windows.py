@@ -1,5 +1,5 @@
-"""What Windows lacks, taken away from the package's own modules; the standard library and other packages keep it.
-`import windows; windows.pretend()` before anything of model is imported."""
+"""What Windows lacks, taken away from the package's own modules; the standard library and other
+packages keep it. `import windows; windows.pretend()` before anything of vdsm is imported."""
 import builtins, fcntl, os, pathlib, select, signal, stat, types
 
 MODULES = {
@@ -18,13 +18,15 @@ MODULES = {
     "tty",
 }
 LACKS = dict(
-    os="""chown chroot fchmod fchown fork forkpty getegid geteuid getgid getgroups getloadavg getpgid getpgrp
-          getpriority getsid getuid initgroups killpg lchown mkfifo mknod nice openpty pipe2 posix_fadvise
-          posix_fallocate posix_spawn posix_spawnp pread preadv pwrite pwritev sched_getaffinity
-          sched_setaffinity sched_yield sendfile set_blocking setegid seteuid setgid setpgid setpgrp setpriority
-          setsid setuid statvfs sync sysconf ttyname uname wait wait3 wait4 waitid WNOHANG""",
-    signal="""SIGALRM SIGCHLD SIGCONT SIGHUP SIGKILL SIGPIPE SIGQUIT SIGSTOP SIGTSTP SIGUSR1 SIGUSR2 alarm
-              getitimer pause pthread_kill pthread_sigmask setitimer siginterrupt sigpending sigwait""",
+    os="""chown chroot fchmod fchown fork forkpty getegid geteuid getgid getgroups getloadavg
+          getpgid getpgrp getpriority getsid getuid initgroups killpg lchown mkfifo mknod nice
+          openpty pipe2 posix_fadvise posix_fallocate posix_spawn posix_spawnp pread preadv pwrite
+          pwritev sched_getaffinity sched_setaffinity sched_yield sendfile set_blocking setegid
+          seteuid setgid setpgid setpgrp setpriority setsid setuid statvfs sync sysconf ttyname
+          uname wait wait3 wait4 waitid WNOHANG""",
+    signal="""SIGALRM SIGCHLD SIGCONT SIGHUP SIGKILL SIGPIPE SIGQUIT SIGSTOP SIGTSTP SIGUSR1
+              SIGUSR2 alarm getitimer pause pthread_kill pthread_sigmask setitimer siginterrupt
+              sigpending sigwait""",
     select="epoll kqueue poll",
 )
 

@@ -6,7 +6,7 @@
 __all__ = ['LOST', 'find_digit', 'path_errors', 'crops', 'digit_reader', 'read_digit', 'ahead_errors', 'path_metrics']
 
 # %% ../../nbs/5_evaluate/08_moving_mnist_trajectory.ipynb #imports
-import numpy as np, torch, torch.nn.functional as F
+import torch, torch.nn.functional as F
 from sklearn.neural_network import MLPClassifier
 from torch import Tensor
 from ..data.moving_mnist import MovingMNIST, DIGIT

@@ -17,7 +17,6 @@ from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from safetensors import SafetensorError
-from torch import nn
 from .checkpoint import load_tensors, save_tensors
 
 # %% ../../nbs/lib/21_pretrained.ipynb #methods
@@ -176,7 +175,8 @@ model = {{ method }}.from_pretrained({{ (about.name or 'this folder, or user/nam
 {% if about.metrics %}
 | measured on held-out clips, named as in `metrics.json` | value |
 |---|---|
-{% for k, v in about.metrics.items() if not k.endswith(('.chance', '.majority')) %}| {{ k }} | {{ '%.4g' % v }} |
+{% for k, v in about.metrics.items()
+   if not k.endswith(('.chance', '.majority')) %}| {{ k }} | {{ '%.4g' % v }} |
 {% endfor %}{% endif %}
 Paper: {{ paper_url }}
 """

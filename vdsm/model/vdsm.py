@@ -9,7 +9,6 @@ __all__ = ['TUNED', 'SEEN', 'AHEAD', 'EXTRAPOLATION', 'VDSM']
 import torch
 from fastcore.basics import patch
 from torch import nn, Tensor
-from ..lib.pretrained import pretrained_names
 from .interface import Codes, Gaussian, VideoModel
 from .configuration import VDSMConfig
 from .encoder import Encoder, PoseLayer, StaticLayer

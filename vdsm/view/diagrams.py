@@ -15,7 +15,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from html import escape
 from pyro.infer.inspect import get_model_relations
-from torch import nn, Tensor
+from torch import Tensor
 from typing import Callable
 from ..data.sequences import FRAME
 from ..model.frames import KLWeights
