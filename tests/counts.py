@@ -10,7 +10,7 @@ COLUMNS, SPINE_LINES, LIB_LINES = 100, 25, 40
 PICTURES = "image/png", "image/gif", "image/jpeg", "image/svg+xml", "application/vnd.plotly.v1+json"
 SPINE = re.compile(r"[1-7]_")
 LICENCE = "CC BY-SA 3.0"
-DRAWS = re.compile(r"\b(clip_grid|show_clips|clip_gif|Pictures|Explorer)\(")
+DRAWS = "clip_grid", "show_clips", "clip_gif", "Pictures", "Explorer" # the caller gives the credit
 
 
 @dataclass
@@ -160,6 +160,58 @@ def wrong_imports() -> list[str]:
     return found
 
 
+class Sprites(ast.NodeVisitor):
+    """Which names of a notebook hold something of Sprites, statement by statement, and whether a
+    cell with a picture draws from one of them."""
+    def __init__(self): self.names, self.drawn, self.pictures = set(), False, False
+
+    def within(self, node) -> bool:
+        "Whether an expression mentions Sprites, or a name that holds something of them."
+        held = self.names | {"Sprites"}
+        return any(isinstance(n, ast.Name) and n.id in held
+                   or isinstance(n, ast.Constant) and n.value == "sprites" for n in ast.walk(node))
+
+    def assign(self, target, value):
+        pairs = [(target, value)]
+        if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+            pairs = list(zip(target.elts, value.elts))
+        held = [(t, self.within(v)) for t, v in pairs]
+        for t, yes in held:
+            for n in ast.walk(t):
+                if isinstance(n, ast.Name): (self.names.add if yes else self.names.discard)(n.id)
+
+    def visit_Assign(self, node):
+        self.generic_visit(node)
+        for target in node.targets: self.assign(target, node.value)
+
+    def visit_AugAssign(self, node):
+        self.generic_visit(node)
+        if self.within(node.value): self.assign(node.target, node.value)
+
+    def visit_For(self, node):
+        self.assign(node.target, node.iter)
+        self.generic_visit(node)
+
+    def visit_FunctionDef(self, node):
+        self.generic_visit(node)
+        if self.within(ast.Module(node.body, [])): self.names.add(node.name)
+
+    def visit_Call(self, node):
+        self.generic_visit(node)
+        name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+        given = [*node.args, *(k.value for k in node.keywords)]
+        if self.pictures and name in DRAWS and any(map(self.within, given)): self.drawn = True
+
+
+def draws_sprites(mine: list[Cell]) -> bool:
+    "Whether a saved picture of a notebook shows Sprites."
+    found = Sprites()
+    for c in mine:
+        found.pictures = c.pictures() > 0
+        found.visit(c.tree())
+    return found.drawn
+
+
 def unlicensed_pictures() -> list[str]:
     "Notebooks with saved pictures of Sprites without their licence, or of people's own films."
     found = []
@@ -168,8 +220,7 @@ def unlicensed_pictures() -> list[str]:
         code, text = "\n".join(c.source for c in mine), markdown(file)
         outputs = [o for c in mine for o in c.outputs]
         text += json.dumps([[o.get("text"), o.get("data", {}).get("text/plain")] for o in outputs])
-        sprites = re.search(r"\bSprites\(|['\"]sprites['\"]", code) and DRAWS.search(code)
-        if sprites and LICENCE not in text and "attribution" not in code.lower():
+        if draws_sprites(mine) and LICENCE not in text and "attribution" not in code.lower():
             found.append(f"{name}: Sprites")
         if "mug" not in file.stem and re.search(r"\bmug/(train|validation|test)", text):
             found.append(f"{name}: MUG")

@@ -4,7 +4,7 @@ import counts, pytest
 from counts import COUNTS, NBS, Cell
 from sync import ROOT
 
-REACHED = "lines", "cells", "docstrings", "cycles", "imports"
+REACHED = "lines", "cells", "docstrings", "cycles", "imports", "licences"
 
 
 @pytest.mark.parametrize("name", REACHED)
@@ -18,6 +18,19 @@ def test_the_script_prints_every_count():
     assert done.returncode == 0, done.stderr
     print(done.stdout)
     assert [line.split()[1] for line in done.stdout.splitlines()] == list(COUNTS)
+
+
+@pytest.mark.parametrize("code, drawn", [
+    ("data = Sprites('test')\nx, y = data.clips([0]), 1\nshow_clips(x)", True),
+    ("model = VDSM.from_pretrained('sprites')\nshow_clips(decode(model))", True),
+    ("for d in (Pendulum(), Sprites()): show_clips(d.clips([0]))", True),
+    ("def clips(): return Sprites().clips([0])\nshow_clips(clips())", True),
+    ("x = Sprites().clips([0])\nx = Pendulum().clips([0])\nshow_clips(x)", False),
+    ("a, b = Sprites(), Pendulum()\nshow_clips(b.clips([0]))", False),
+    ("measured = VDSM.from_pretrained('sprites').metadata\nshow_clips(Pendulum()[0])", False)])
+def test_pictures_of_sprites_are_told_from_others(code, drawn):
+    cell = Cell(NBS / "it.ipynb", "it", code, [dict(data={"image/png": ""})])
+    assert counts.draws_sprites([cell]) == drawn
 
 
 def test_what_is_counted(monkeypatch):
