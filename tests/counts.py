@@ -88,6 +88,16 @@ def long_cells() -> list[str]:
     return found
 
 
+def long_demonstrations() -> list[str]:
+    "Other cells over 25 lines, 40 in lib, outside tables of data."
+    found = []
+    for c in cells():
+        limit = LIB_LINES if c.folder == "lib" else SPINE_LINES
+        lines = [line for _, line in c.lines() if line.strip() and not line.startswith("#|")]
+        if not c.exported and len(lines) > limit: found.append(f"{c.where}: {len(lines)} lines")
+    return found
+
+
 def few_pictures() -> list[str]:
     "Spine notebooks with fewer than two pictures; one is enough where something is evaluated."
     counts = {}
@@ -229,8 +239,9 @@ def unlicensed_pictures() -> list[str]:
     return found
 
 
-COUNTS = dict(lines=long_lines, cells=long_cells, pictures=few_pictures, docstrings=no_docstring,
-              cycles=import_cycles, imports=wrong_imports, licences=unlicensed_pictures)
+COUNTS = dict(lines=long_lines, cells=long_cells, demonstrations=long_demonstrations,
+              pictures=few_pictures, docstrings=no_docstring, cycles=import_cycles,
+              imports=wrong_imports, licences=unlicensed_pictures)
 
 
 if __name__ == "__main__":
@@ -238,4 +249,4 @@ if __name__ == "__main__":
         sys.exit(f"unknown count {unknown}; choose of {', '.join(COUNTS)}")
     for name in sys.argv[1:]: print(COUNTS[name].__doc__, *COUNTS[name](), sep="\n  ")
     if not sys.argv[1:]:
-        for name, count in COUNTS.items(): print(f"{len(count()):5}  {name:<11} {count.__doc__}")
+        for name, count in COUNTS.items(): print(f"{len(count()):5}  {name:<14} {count.__doc__}")

@@ -4,7 +4,7 @@ import counts, pytest
 from counts import COUNTS, NBS, Cell
 from sync import ROOT
 
-REACHED = "lines", "cells", "docstrings", "cycles", "imports", "licences"
+REACHED = "lines", "cells", "demonstrations", "docstrings", "cycles", "imports", "licences"
 
 
 @pytest.mark.parametrize("name", REACHED)
@@ -45,10 +45,11 @@ def test_what_is_counted(monkeypatch):
     found = [Cell(NBS / "2_model" / f"0{i}.ipynb", "it", code, out) for i, code, out in (
         (1, "#| default_exp one", []), (1, one, []), (2, "#| default_exp two", []),
         (2, "#| export\nfrom vdsm.one import shown\nfrom vdsm.view.three import c", []),
-        (3, "#| default_exp view.three", []), (2, sprites, picture))]
+        (3, "#| default_exp view.three", []), (2, sprites, picture), (3, "z = 0\n" * 26, []))]
     for f in (counts.modules, counts.imports): f.cache_clear()
     monkeypatch.setattr(counts, "cells", lambda: found)
     monkeypatch.setattr(counts, "markdown", lambda file: "")
     said = {name: len(count()) for name, count in COUNTS.items()}
     for f in (counts.modules, counts.imports): f.cache_clear()
-    assert said == dict(lines=1, cells=1, pictures=3, docstrings=1, cycles=1, imports=2, licences=1)
+    assert said == dict(lines=1, cells=1, demonstrations=1, pictures=3, docstrings=1, cycles=1,
+                        imports=2, licences=1)
