@@ -129,7 +129,7 @@ def json_of(
     code: str, # Python, whose last line of output is JSON
     environment: dict[str, str],
 ) -> dict:
-    "What a process of its own prints; a `RuntimeError` with its last words if it fails."
+    "What a process of its own prints; a `RuntimeError` with its last message if it fails."
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True,
                           env=environment)
     if done.returncode:

@@ -20,7 +20,7 @@ def pattern_fields(
     name: str, # relative path
     pattern: str, # such as '{action}/{identity}_{take}'
 ) -> dict[str, str]|None: # factor -> value; None: the name has another form
-    "What a path says by its form."
+    "The factors in a path."
     def part(t):
         if t in ('...', '{}'): return '.*' if t == '...' else '[^/]+'
         return f'(?P<{t[1:-1]}>[^/]+)' if t[0] == '{' else re.escape(t)
@@ -105,7 +105,7 @@ def deal_out(
     share: float=.15, # of the parts for test, and of the others for validation, in [0,1)
     seed: int=0, # chooses them
 ) -> np.ndarray: # the split of each clip [N], a name of `SPLITS`
-    "Which clips train, validate and test."
+    "The split of each part, at random."
     if not 0 <= share < 1:
         raise ValueError(f"held_out={share}: give a share from 0 up to, but not, 1.")
     names, which = np.unique(parts, return_inverse=True)
@@ -125,7 +125,7 @@ def split_keys(
     split_by: str, # 'clip' or 'identity'
     groups: str|Callable|None, # regular expression found in a path, or function of it
 ) -> list[list]: # one list of keys a reason
-    "What keeps clips in one split, for `joined`."
+    "Keys of clips that must stay in one split, for `joined`."
     try: groups = re.compile(groups) if isinstance(groups, str) else groups
     except re.error as e:
         raise ValueError(f"groups={groups!r} is no regular expression ({e}).") from None

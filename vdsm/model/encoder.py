@@ -92,7 +92,7 @@ LEAST = 1e-4 # relative standard deviation below which a difference is not enlar
 @patch
 @torch.no_grad()
 def init_from_data(self: GaussianHead, h: Tensor): # [N,n_in], what the head will be fed
-    "Let loc start with mean 0 and standard deviation of one unit over `h`, where `h` varies."
+    "Start loc with mean 0 and a standard deviation of one unit over `h`, where `h` varies."
     loc = self.loc(h)
     spread = loc.std(0) if len(h) > 1 else torch.zeros_like(loc[0])
     least = LEAST*h.norm(dim=1).mean()*self.loc.weight.norm(dim=1)

@@ -90,7 +90,7 @@ class MoEDecoder(nn.Module):
     def init_from_data(self,
         colour: Tensor, # mean pixel of the data [C], in (0,1)
     ):
-        "Let the first pictures be of the data's mean colour."
+        "Start from pictures of the data's mean colour."
         bias = self.convs[-1].bias.data
         bias.copy_(torch.logit(colour.clamp(.01, .99)).expand_as(bias))
 

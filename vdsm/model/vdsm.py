@@ -44,7 +44,7 @@ class VDSM(VideoModel):
 # %% ../../nbs/2_model/08_model.ipynb #freeze
 @patch
 def freeze_for(self: VDSM, stage: int) -> VDSM: # self
-    "Leave on only the gradients of what the stage trains."
+    "Compute gradients only for what the stage trains."
     frames, clips = self.frame_guide, self.guide
     one = [self.encoder, self.decoder, frames.static, frames.pose]
     two = [clips.encoder, clips.decoder, clips.combiner, clips.flows, self.transition,
