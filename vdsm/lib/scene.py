@@ -91,8 +91,8 @@ def render_steps(
     scene: Scene,
     frame: int, # the frame on display
 ) -> Iterator[dict]: # what to show next; empty: a newer request may take over
-    """A scene in steps: `stills` [K,C,H,W], then `films` [K,T,C,H,W]; K is 2, of the posterior and
-    of the prior, or 1 if the model has no prior."""
+    """A scene in steps: `stills` [K,C,H,W], then `films` [K,T,C,H,W]; K is 2, with poses
+    of the posterior and of the transition, or 1 if the model has no transition."""
     codes, names, last = both(model, scene), list(scene.frames), scene.n_frames - 1
     if not names:                                                   # no frame without the others
         films = render(model, scene, codes)

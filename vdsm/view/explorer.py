@@ -148,7 +148,7 @@ def lay_out(self: Explorer):
                                     **sample)
     self.action = self.thumbnails('Action <i>d, z</i>', dynamic[-1:], picked=[self.other], **sample)
     self.player = Player(labels=['identity', 'action', 'generated, by the posterior',
-                                 'generated, by the prior alone'])
+                                 'generated, by the transition'])
     self.lay_out_codes()
     self.length = Sliders(title='Length', labels=['frames'], low=2, high=100, step=1,
                           values=[float(self.data.n_frames)])
