@@ -76,14 +76,14 @@ def page(lab, chromium):
     with sync_playwright() as p:
         browser = p.chromium.launch(executable_path=chromium, **SAFE)
         page = browser.new_page(viewport=dict(width=1400, height=1700))
-        page.said = []
+        page.errors = []
         page.on(
             "console",
             lambda m: (
-                page.said.append(f"{m.text} {m.location['url']}") if m.type == "error" else None
+                page.errors.append(f"{m.text} {m.location['url']}") if m.type == "error" else None
             ),
         )
-        page.on("pageerror", lambda e: page.said.append(str(e)))
+        page.on("pageerror", lambda e: page.errors.append(str(e)))
         page.goto(lab[0] + "/lab/tree/nbs/explore.ipynb?reset")
         page.wait_for_function(
             "window.jupyterapp && jupyterapp.shell.currentWidget?.context?.isReady && "
@@ -103,6 +103,7 @@ def page(lab, chromium):
 
 
 PLAYER = ".vdsm-player >> nth=0"
+CANVAS = "document.querySelectorAll('.vdsm-player')[p].querySelectorAll('canvas')[n]"
 ANSWER = """() => {
   const player = document.querySelector('.vdsm-player'), n = player.dataset.answers;
   return new Promise((done, late) => {
@@ -118,40 +119,26 @@ ANSWER = """() => {
 
 
 def picture(page, nth=2, player=0):
-    "What a canvas of a player shows."
-    return page.evaluate(
-        "([p, n]) => "
-        "document.querySelectorAll('.vdsm-player')[p].querySelectorAll('canvas')[n].toDataURL()",
-        [player, nth],
-    )
+    "The picture on a canvas of a player."
+    return page.evaluate(f"([p, n]) => {CANVAS}.toDataURL()", [player, nth])
 
 
 def changes(page, do, nth=2, player=0):
-    "The picture changes within a minute."
+    "Check that `do` changes the picture within a minute."
     before = picture(page, nth, player)
     do()
-    page.wait_for_function(
-        "([p, n, old]) => "
-        "document.querySelectorAll('.vdsm-player')[p].querySelectorAll('canvas')[n]?.toDataURL() "
-        "!== old",
-        arg=[player, nth, before],
-        timeout=60000,
-    )
+    different = f"([p, n, old]) => {CANVAS}?.toDataURL() !== old"
+    page.wait_for_function(different, arg=[player, nth, before], timeout=60000)
 
 
 def shows(page, wanted, nth=2):
-    "Within a minute the picture is this one."
-    page.wait_for_function(
-        "([n, wanted]) => "
-        "document.querySelectorAll('.vdsm-player')[0].querySelectorAll('canvas')[n].toDataURL() "
-        "=== wanted",
-        arg=[nth, wanted],
-        timeout=60000,
-    )
+    "Check that the picture is `wanted` within a minute."
+    same = f"([p, n, wanted]) => {CANVAS}.toDataURL() === wanted"
+    page.wait_for_function(same, arg=[0, nth, wanted], timeout=60000)
 
 
 def settle(page):
-    "Wait until no answer came for a second."
+    "Wait until no new picture has arrived for a second."
     answers, now = None, page.get_attribute(PLAYER, "data-answers")
     while answers != now:
         time.sleep(1)
@@ -195,7 +182,7 @@ def test_clips_are_chosen(paused):
         changes(paused, lambda: pick(paused, group, nth), shown)
         settle(paused)
     before = picture(paused)
-    # the thumbnails are radio buttons
+    # thumbnails are radio buttons, so arrow keys choose among them
     changes(paused, lambda: paused.keyboard.press("ArrowRight"), 1)
     settle(paused)
     assert picture(paused) != before
@@ -210,7 +197,7 @@ def test_clips_are_chosen(paused):
 
 
 @pytest.mark.parametrize("label", ["identity s", "action d", "pose z"])
-def test_a_slider_answers_its_key(paused, label):
+def test_arrow_keys_move_a_slider(paused, label):
     page, took = paused, []
     page.evaluate("addEventListener('keydown', () => window.pressed = performance.now(), true)")
     page.get_by_label(re.compile(label)).first.focus()
@@ -232,7 +219,7 @@ def test_a_slider_answers_its_key(paused, label):
     settle(page)
 
 
-def test_the_mixture_is_pulled(paused):
+def test_a_bar_pulls_the_mixture(paused):
     page, bars = paused, paused.locator(".vdsm-mixture .bars")
     heights = lambda: bars.evaluate("b => [...b.children].map(c => c.firstChild.offsetHeight)")
     box = bars.bounding_box()
@@ -273,15 +260,15 @@ def test_tables_and_length(paused):
     )
     page.get_by_label("frames", exact=True).focus()
     page.keyboard.press("Home")
-    # the clips' own
+    # the length of the clips
     page.wait_for_function(
         "document.querySelector('.vdsm-player output').textContent.endsWith('of 16')", timeout=60000
     )
 
 
 def test_screenshot(paused):
-    """Run alone (-k screenshot) with VDSM_SCREENSHOT=figures/evidence/explorer/explorer.png it
-    writes the picture that the README shows."""
+    """The whole explorer fits into one picture. With `-k screenshot` and the environment variable
+    VDSM_SCREENSHOT=figures/evidence/explorer/explorer.png, it is written for the README."""
     page, file = paused, os.environ.get("VDSM_SCREENSHOT")
     page.get_by_role("tab", name="Swap matrix").click()
     page.wait_for_function(
@@ -298,7 +285,7 @@ def test_screenshot(paused):
         (ROOT / file).write_bytes(shot)
 
 
-def test_a_view_is_kept(paused, lab):
+def test_a_view_is_saved_and_loaded(paused, lab):
     page = paused
     name = page.get_by_placeholder("name", exact=True)
     name.fill("mine"); name.press("Tab")
@@ -318,7 +305,7 @@ def test_a_view_is_kept(paused, lab):
     page.wait_for_selector(".vdsm-notice [role=alert]:has-text('no codes in')")
 
 
-def test_500_moves_leave_nothing_behind(paused):
+def test_500_moves_add_no_elements(paused):
     page = paused
     slider = page.get_by_label(re.compile("action d")).first
     slider.focus()
@@ -338,7 +325,7 @@ def test_500_moves_leave_nothing_behind(paused):
     )
     assert count() == before and drawn > 1
     kept = picture(page)
-    # the last value is what is shown: one to and fro is the same picture
+    # the last value is shown: a key to the right and one to the left give the same picture again
     changes(page, lambda: page.keyboard.press("ArrowRight"))
     settle(page)
     page.keyboard.press("ArrowLeft")
@@ -346,7 +333,7 @@ def test_500_moves_leave_nothing_behind(paused):
     assert slider.input_value() == at
 
 
-def test_neither_browser_nor_server_complained(page, lab):
-    assert not page.said, page.said
+def test_neither_browser_nor_server_reports_an_error(page, lab):
+    assert not page.errors, page.errors
     log = lab[1].read_text()
     assert not re.findall(r"^\[E .*|Traceback.*|^\[C .*", log, re.M), log[-3000:]

@@ -1,4 +1,4 @@
-"The explorer without a browser: what the kernel does, and what it says when something is wrong."
+"The explorer without a browser: what the kernel computes, and its error messages."
 import json, re, socket, time
 import pytest, torch
 from vdsm.data.pendulum import Pendulum
@@ -47,7 +47,7 @@ def same(a, b):
     return torch.equal(torch.as_tensor(a), torch.as_tensor(b))
 
 
-def test_codes_come_back(explorer):
+def test_saved_codes_give_the_same_view(explorer):
     explorer.sliders["d"].values = [v + .4 for v in explorer.sliders["d"].values]
     explorer.sliders["z"].values, explorer.length.values, explorer.mix.expert, explorer.mix.pull = (
         [0.2] * 6,
@@ -56,7 +56,7 @@ def test_codes_come_back(explorer):
         0.3,
     )
     kept, films = explorer.scene(), [f.clone() for f in explorer.films[2:]]
-    # a name, not a way out of the folder
+    # a name cannot lead out of the folder
     explorer.file.value = "../../mine"
     explorer.try_to(explorer.save_codes)
     assert (explorer.folder / "mine.json").exists()
@@ -83,7 +83,7 @@ def test_codes_come_back(explorer):
     explorer.identity.picked, explorer.action.picked = [0], [1]
 
 
-def test_the_readout_follows_the_clips(explorer):
+def test_predictions_follow_the_clips(explorer):
     data, said = explorer.data, []
     for i in range(6):
         explorer.identity.picked, explorer.action.picked = [i], [(i + 3) % 6]
@@ -98,7 +98,7 @@ def test_the_readout_follows_the_clips(explorer):
     assert colour == 6 and speed >= 5, (explorer.reading.value, said)
 
 
-def test_moves_make_no_widgets(explorer):
+def test_moving_sliders_creates_no_widgets(explorer):
     from ipywidgets.widgets.widget import _instances
     before, times = len(_instances), []
     for i in range(60):
@@ -110,7 +110,7 @@ def test_moves_make_no_widgets(explorer):
 
 
 def test_a_model_of_another_kind(tmp_path):
-    "Without experts and without a prior: three films, and a sentence for what it lacks."
+    "A model without experts and prior has three films; what it lacks is said in a sentence."
     from dataclasses import dataclass
     from vdsm.model.interface import Codes, VideoModel
 
