@@ -304,7 +304,7 @@ class DatasetInfo:
     # the clips of `split` for a run with `seed`; default: `open`
     for_run: Callable[..., Sequences]|None = None
     is_available: Callable[[], bool] = lambda: True # whether its files exist, or can be fetched
-    n_experts: int = 15            # of a mixture decoder: about the number of looks that differ
+    n_experts: int = 15            # of a mixture decoder: about the number of different appearances
     n_frames: int = 16             # of its clips
     channels: int = 3              # 3: colour, 1: grey
     headline: tuple[str, ...] = () # factors that a run prints at its end; default: all

@@ -54,7 +54,7 @@ def plain(record) -> dict: # nested dataclasses as JSON holds them
 def save_checkpoint(
     path: Path, # folder to write; replaced if it exists
     model: nn.Module, # with its sizes in `config`, a dataclass
-    metadata: dict, # what else belongs into config.json, plain values
+    metadata: dict, # what else to write to config.json, plain values
     *optimizers: torch.optim.Optimizer, # whose state to keep
 ) -> Path: # path
     "Write a checkpoint, all or nothing."
@@ -171,7 +171,7 @@ class History:
     "The log of a run: lines of JSON, and TensorBoard."
     def __init__(self,
         run: Path, # folder of the run
-        stage: int, step: int, # where it stands; later records are deleted
+        stage: int, step: int, # its state; later records are deleted
     ):
         self.file = Path(run)/'metrics.jsonl'
         past = [r for r in read_history(run) if (r['stage'], r['step']) < (stage, step)]

@@ -109,7 +109,7 @@ class SeedRuns:
     def measure(self,
         measure: Callable[[VDSM, Sequences, Sequences, int], dict[str, float]],
             # of model, training clips, held-out clips and seed
-        **about, # what else belongs into the record
+        **about, # what else to record
     ) -> dict[str, float]: # mean, standard deviation (.std) and value of each seed (.seed0)
         "Measure the run of each seed; a missing run is trained."
         self.record, metrics = measure_runs(self.dataset, self.preset, self.seeds, measure,

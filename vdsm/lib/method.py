@@ -13,7 +13,7 @@ from torch import Generator, Tensor, nn
 
 # %% ../../nbs/lib/22_method.ipynb #method
 class Method:
-    "How a model is trained. The training loop calls these in the order in which they stand here."
+    "How a model is trained. The training loop calls these in the order of this list."
     def __init__(self, preset): # a record with `model`, `stages`, `save_every` and `precision`
         self.preset = preset
     def check_data(self, data):
@@ -28,7 +28,7 @@ class Method:
     def begin_stage(self, run):
         "Once, before the first step of stage `run.stage`."
     def trainer(self, run) -> 'StageTrainer':
-        "The steps of stage `run.stage`, from wherever the run stands."
+        "The steps of stage `run.stage`, from the state of the run."
         raise NotImplementedError
     def before_save(self, run):
         "Called before each checkpoint."
@@ -38,7 +38,7 @@ class Method:
 
 # %% ../../nbs/lib/22_method.ipynb #seed
 def seed_step(
-    *key: int, # whatever tells one step from another
+    *key: int, # whatever distinguishes one step from another
 ) -> Generator: # for the batch; torch's own generator is seeded too
     "Seed everything that a step draws."
     state = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0])
@@ -62,7 +62,7 @@ class StageTrainer:
         "One step of the stage."
         raise NotImplementedError
     def __call__(self) -> dict|None: # what to log; None if the step could not be taken
-        "Seed and take the step at which the run stands."
+        "Seed and take the next step of the run."
         run = self.run
         rng = seed_step(run.seed, self.number, run.step, run.retries, run.fabric.global_rank)
         record = self.step(run.step/self.stage.steps, rng)

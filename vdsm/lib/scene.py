@@ -17,8 +17,8 @@ from ..model.interface import Codes, VideoModel
 # %% ../../nbs/lib/15_scene.ipynb #scene
 class Scene(NamedTuple):
     "The codes that are shown."
-    static: dict[str, Tensor]      # what tells the identity [n]
-    dynamic: dict[str, Tensor]     # what tells the action: a vector per clip [n]
+    static: dict[str, Tensor]      # codes of the identity [n]
+    dynamic: dict[str, Tensor]     # codes of the action: a vector per clip [n]
     frames: dict[str, Tensor]      # or a vector per frame [T,n]
     shift: dict[str, Tensor]       # what is added to a vector per frame, in every frame [n]
     start: dict[str, Tensor]|None  # vectors of the first frame, where the transition starts [n]

@@ -59,7 +59,7 @@ def measure_runs(
     measure: Measure, # model, training split, held-out split and seed to names and numbers
     n_clips: int, # held-out clips that it measures on; recorded, at most as many as there are
     split: str='validation', # that is held out: 'validation', or 'test' for a final table
-    **about, # what else belongs into the record
+    **about, # what else to record
 ) -> tuple[dict, dict[str, float]]: # `run` and `metrics` for `write_metrics`
     "Measure the runs of some seeds."
     check_runs(dataset, preset, seeds, n_clips, split)

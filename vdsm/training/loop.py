@@ -32,7 +32,7 @@ from .stage_2 import SequenceTrainer, init_dynamics
 
 # %% ../../nbs/3_train/04_training_loop.ipynb #run
 class Run:
-    "A training run: a method, its data, and where it stands."
+    "A training run: a method, its data, and its state."
     def __init__(self,
         method: Method, # what is trained, and how
         data: Sequences, # the training split
@@ -55,7 +55,7 @@ class Run:
         return self.stage == len(self.preset.stages) and self.step >= self.steps
 
 # %% ../../nbs/3_train/04_training_loop.ipynb #save
-PLACE = ('stage', 'step', 'retries', 'seconds') # where a run stands
+PLACE = ('stage', 'step', 'retries', 'seconds') # the state of a run
 
 @patch
 def metadata(self: Run) -> dict: # plain values
@@ -84,7 +84,7 @@ def save(self: Run,
 def load(self: Run,
     path: Path, # folder of a checkpoint
 ):
-    "Take weights and place from a checkpoint; `ValueError` if it belongs to another run."
+    "Take weights and state from a checkpoint; `ValueError` if it belongs to another run."
     saved = read_config(path)
     check_same_run(self, saved)
     load_weights(self.model, path)
@@ -272,7 +272,7 @@ def start_or_resume(
     run: Run,
     taken: bool, # stage 1 is that of another run: stage 2 begins as this run's preset has it
 ):
-    "Bring a run to where its folder stands, and train what is left."
+    "Bring a run to the state of its folder, and train what is left."
     run.method.init_weights(run)
     # as the first process sees it, which also writes checkpoints
     resume = run.fabric.broadcast(newest_checkpoint(run.folder))
