@@ -629,3 +629,14 @@ def test_another_method_with_two_optimisers_is_saved_and_resumed(tmp_path, data,
     assert rates == pytest.approx([1, 1, 1, 1, .5, .5, 1, 1, 1])
     with pytest.raises(ValueError, match=r"differs in preset \(model\)"):
         train_method(ToyMethod(ToyPreset(model=ToySizes(4))), data, tmp_path / "run")
+
+
+def test_each_stage_ends_with_a_diagnosis(tmp_path, data, capsys):
+    train(data, SMOKE, tmp_path / "a")
+    said = [s for s in capsys.readouterr().out.splitlines() if s.startswith("after stage")]
+    assert [s.partition(":")[0] for s in said] == ["after stage 1", "after stage 2"]
+    assert ", d " not in said[0] and " nats a clip (" in said[1] and said[1].endswith("16 clips")
+    empty = replace(SMOKE, stage2=replace(SMOKE.stage2, steps=1))
+    train(data, empty, tmp_path / "b", after=tmp_path / "a")
+    said = capsys.readouterr().out
+    assert "after stage 1" not in said and "% of the motion is reproduced: clips stand" in said

@@ -30,6 +30,8 @@ class Method:
     def trainer(self, run) -> 'StageTrainer':
         "The steps of stage `run.stage`, from the state of the run."
         raise NotImplementedError
+    def end_stage(self, run):
+        "Once, after the last step of stage `run.stage`, in the first process."
     def before_save(self, run):
         "Called before each checkpoint."
     def settings(self, number: int, saved: dict) -> dict:

@@ -134,6 +134,11 @@ def other_forms(self: VideoModel,
 
 # %% ../../nbs/2_model/00_interface.ipynb #prior
 @patch
+def prior_of(self: VideoModel, codes: Codes) -> dict[str, Gaussian]: # of the shapes of the codes
+    "The prior of each code, given those on which it depends, at their means."
+    raise self.lacks('prior of its codes')
+
+@patch
 def sample_static(self: VideoModel, n: int) -> Codes: # static codes of n clips
     "Static codes from the prior."
     raise self.lacks('prior of its static codes')

@@ -274,3 +274,18 @@ def sample_dynamic(self: VDSM, n: int, n_frames: int) -> Codes: # dynamic: d [n,
     d, z1 = (torch.randn(n, size, device=device) for size in (c.d_dim, c.z_dim))
     z = self.rollout_prior(z1, d, n_frames - 1, sample=True, include_start=True)
     return Codes({}, dict(d=d, z=z))
+
+# %% ../../nbs/2_model/08_model.ipynb #prior-of
+@patch
+@torch.no_grad()
+def prior_of(self: VDSM, codes: Codes) -> dict[str, Gaussian]: # of the shapes of the codes
+    "p(s), p(d), p(z_1) and p(z_t | z_t-1, d); the last two are p(z_i) for codes of stage 1."
+    priors = {k: Gaussian(torch.zeros_like(codes[k].mean), torch.ones_like(codes[k].mean))
+              for k in codes}
+    if 's' in priors:
+        priors['s'] = priors['s']._replace(scale=priors['s'].scale*self.config.s_scale)
+    if not {'d', 'z'} <= priors.keys(): return priors
+    z, d = codes.z.mean, codes.d.mean
+    ahead = self.transition(z[:, :-1], d[:, None].expand(-1, z.shape[1] - 1, -1))
+    both = (torch.cat([first[:, :1], v], 1) for first, v in zip(priors['z'], ahead))
+    return priors | dict(z=Gaussian(*both))
