@@ -45,7 +45,7 @@ reproduce: .venv/ready ## train on DATASET, measure it, and write figures/DATASE
 figures: .venv/ready ## all figures and tables; only what changed, and missing runs are trained first
 	@python -m vdsm figures $(FIGURES) --datasets "$(FIGURE_DATASETS)" --jobs $(JOBS) $(RUN_OPTIONS)
 
-pictures: .venv/ready ## run the notebooks that keep pictures again, except those of nbs/8_figures
+pictures: .venv/ready ## re-execute the notebooks that hold pictures, except those of nbs/8_figures
 	JOBS=$(JOBS) python tests/pictures.py $(NOTEBOOKS)
 
 test: .venv/ready ## run the tests of all notebooks and pytest
@@ -62,7 +62,7 @@ notebooks: .venv/ready ## write modules, README and RESULTS from the notebooks, 
 evidence: .venv/ready ## keep the results NAMES as evidence, from which README and RESULTS are computed
 	python tests/sync.py $(or $(NAMES),$(error which? Say NAMES="pendulum table1_pendulum"))
 
-gif: .venv/ready ## draw the moving picture of README again, from the pretrained Sprites model
+gif: .venv/ready ## draw the GIF of the README from the pretrained Sprites model
 	python tests/swap_gif.py
 
 counts: .venv/ready ## count long lines, long cells, pictures and docstrings of the notebooks
