@@ -34,7 +34,7 @@ endif
 
 RUN_OPTIONS = $(if $(PRESET),--preset $(PRESET)) --seed $(SEED)
 
-.PHONY: help reproduce figures pictures test lab notebooks evidence gif counts docs
+.PHONY: help reproduce figures pictures test lab notebooks evidence mutants gif counts docs
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*##/ ##/' | awk -F ' ## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -61,6 +61,9 @@ notebooks: .venv/ready ## write modules, README and RESULTS from the notebooks, 
 
 evidence: .venv/ready ## keep the results NAMES as evidence, from which README and RESULTS are computed
 	python tests/sync.py $(or $(NAMES),$(error which? Say NAMES="pendulum table1_pendulum"))
+
+mutants: .venv/ready ## make 300 small mistakes in the code, one at a time, and see which ones no test notices
+	python tests/mutants.py
 
 gif: .venv/ready ## draw the GIF of the README from the pretrained Sprites model
 	python tests/swap_gif.py

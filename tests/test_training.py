@@ -74,8 +74,13 @@ def test_seeds_differ_and_finished_runs_load(tmp_path, data):
 
 def test_stage_two_moves_only_what_it_trains(tmp_path, data):
     train(data, SMOKE, tmp_path)
-    run_config = json.loads((tmp_path / "final" / "config.json").read_text())
-    assert (run_config["stage"], run_config["step"]) == (2, SMOKE.stage2.steps)
+    config = json.loads((tmp_path / "final" / "config.json").read_text())
+    assert (config["stage"], config["step"]) == (2, SMOKE.stage2.steps)
+    before = load_file(str(tmp_path / AFTER_STAGE_1 / "weights.safetensors"))
+    moved = {k for k, v in weights(tmp_path).items() if not torch.equal(v, before[k])}
+    trained = "guide.encoder", "guide.decoder", "guide.combiner", "guide.static", "guide.embed", "model.transition"
+    assert all(k.startswith(trained) for k in moved)
+    assert all(any(k.startswith(part) for k in moved) for part in trained)
     assert load_checkpoint(tmp_path / "final").decoder.inverse_temperature.item() > 1
 
 
@@ -197,7 +202,7 @@ def test_failures_far_apart_do_not_end_a_run(tmp_path, data, monkeypatch):
         return step(self)
     monkeypatch.setattr(StageTrainer, "__call__", sometimes)
     train(data, replace(SMOKE, stage1=replace(SMOKE.stage1, steps=12)), tmp_path)
-    assert not spoiled and len(range(5)) > RETRIES
+    assert not spoiled and 5 > RETRIES
 
 
 def test_nan_for_ever_ends_in_a_sentence_and_loses_nothing(tmp_path, data, monkeypatch):
