@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['AFTER_STAGE_1', 'named_tensors', 'save_tensors', 'load_tensors', 'plain', 'save_checkpoint', 'optimizer_file',
-           'pack_optimizer', 'unpack_optimizer', 'load_optimizer', 'checkpoints', 'prune_checkpoints',
-           'newest_checkpoint', 'read_metadata', 'copy_after_stage_1', 'History', 'read_history']
+           'pack_optimizer', 'unpack_optimizer', 'load_optimizer', 'read_metadata', 'checkpoints', 'prune_checkpoints',
+           'newest_checkpoint', 'copy_after_stage_1', 'History', 'read_history']
 
 # %% ../../nbs/lib/01_checkpoint.ipynb #cell03
 import json, os, shutil, torch
@@ -14,7 +14,6 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
-from torch.utils.tensorboard import SummaryWriter
 
 # %% ../../nbs/lib/01_checkpoint.ipynb #save-tensors
 def named_tensors(module: nn.Module) -> dict[str, list[str]]: # first name -> all names
@@ -111,6 +110,25 @@ def load_optimizer(
         raise ValueError(f"{file} is cut short or damaged ({e}); delete the folder {path}, the run "
                          "then continues from the checkpoint before.") from None
 
+# %% ../../nbs/lib/01_checkpoint.ipynb #read
+def read_metadata(
+    path: Path, # folder of a checkpoint
+    *fields: str, # that it must have
+) -> dict: # config.json as it stands
+    "The configuration of a checkpoint; `FileNotFoundError` or `ValueError` in a sentence."
+    file = Path(path)/'config.json'
+    if not file.exists():
+        raise FileNotFoundError(f"no checkpoint in {path}: it has no config.json; give the folder "
+                                "of a finished or interrupted run, or train one.")
+    try:
+        config = json.loads(file.read_text(encoding='utf-8'))
+        missing = [k for k in fields if k not in config]
+        if missing: raise ValueError(f"it has no {' and no '.join(missing)}")
+        return dict(config)
+    except (ValueError, TypeError) as e:
+        raise ValueError(f"{file} is damaged ({e}); restore it, or delete the folder {path}: "
+                         "a run then continues from the checkpoint before.") from None
+
 # %% ../../nbs/lib/01_checkpoint.ipynb #cell15
 def checkpoints(
     run: Path, # folder of a run
@@ -136,32 +154,16 @@ def newest_checkpoint(
     run = Path(run)
     final = [run/'final'] if (run/'final'/'config.json').exists() else []
     def place(path):
-        config = read_metadata(path)
+        config = read_metadata(path, 'stage', 'step')
         return config['stage'], config['step']
     return max([*checkpoints(run)[-1:], *final], key=place, default=None)
-
-def read_metadata(
-    path: Path, # folder of a checkpoint
-) -> dict: # config.json as it stands
-    "What a checkpoint says of its run; `FileNotFoundError` or `ValueError` in a sentence."
-    file = Path(path)/'config.json'
-    if not file.exists():
-        raise FileNotFoundError(f"no checkpoint in {path}: it has no config.json; give the folder "
-                                "of a finished or interrupted run.")
-    try:
-        config = json.loads(file.read_text(encoding='utf-8'))
-        config['stage'], config['step']
-        return config
-    except (ValueError, KeyError, TypeError) as e:
-        raise ValueError(f"{file} is damaged ({e}); delete the folder {path}, the run then "
-                         "continues from the checkpoint before.") from None
 
 def copy_after_stage_1(
     other: Path, # folder of a run that has finished its stage 1
     run: Path, # folder to put it into
 ):
     "Copy the start of stage 2 of another run; `FileNotFoundError` if it has none."
-    read_metadata(Path(other)/AFTER_STAGE_1)
+    read_metadata(Path(other)/AFTER_STAGE_1, 'stage', 'step')
     tmp = Path(run)/f'.{os.getpid()}.tmp'
     shutil.copytree(Path(other)/AFTER_STAGE_1, tmp, dirs_exist_ok=True)
     tmp.rename(Path(run)/AFTER_STAGE_1)
@@ -173,6 +175,7 @@ class History:
         run: Path, # folder of the run
         stage: int, step: int, # its state; later records are deleted
     ):
+        from torch.utils.tensorboard import SummaryWriter # only a run that trains needs it
         self.file = Path(run)/'metrics.jsonl'
         past = [r for r in read_history(run) if (r['stage'], r['step']) < (stage, step)]
         self.file.write_text(''.join(json.dumps(r) + '\n' for r in past))

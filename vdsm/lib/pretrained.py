@@ -17,7 +17,7 @@ from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from safetensors import SafetensorError
-from .checkpoint import load_tensors, save_tensors
+from .checkpoint import load_tensors, read_metadata, save_tensors
 
 # %% ../../nbs/lib/21_pretrained.ipynb #methods
 METHODS: dict[str, str] = dict(VDSM='vdsm.model.vdsm') # name of a class -> module that holds it
@@ -46,16 +46,12 @@ def read_config(
     path: Path, # folder of a checkpoint
 ) -> dict: # config.json, with 'model' as the record of its method, such as a `VDSMConfig`
     "The configuration of a checkpoint; `FileNotFoundError` or `ValueError` in a sentence."
-    file = Path(path)/'config.json'
-    if not file.exists():
-        raise FileNotFoundError(f"no checkpoint in {path}: it has no config.json; give the folder "
-                                "of a finished or interrupted run, or train one.")
+    config = dict(method='VDSM') | read_metadata(path, 'model')
     try:
-        config = dict(method='VDSM') | json.loads(file.read_text())
         cls = method_class(config['method'])
         return config | dict(model=record_of(cls.config_class, config['model']))
-    except (KeyError, TypeError, AttributeError, ValueError) as e:
-        raise ValueError(f"{file} is not the configuration of a model ({e}); "
+    except (TypeError, AttributeError, ValueError) as e:
+        raise ValueError(f"{Path(path)/'config.json'} is not the configuration of a model ({e}); "
                          "restore it or train again.") from None
 
 # %% ../../nbs/lib/21_pretrained.ipynb #load-weights

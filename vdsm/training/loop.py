@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
 from fastcore.basics import patch
+from fastcore.meta import delegates
 from lightning_fabric import Fabric
 from pathlib import Path
 from torch import Generator, nn
@@ -354,15 +355,13 @@ def try_step(fabric: Fabric, model: VDSM, stage: int, horizon: int, batch: Frame
     torch.optim.Adam(trained, fused=True).step()
 
 # %% ../../nbs/3_train/04_training_loop.ipynb #train
+@delegates(train_method)
 def train(
     data: Sequences, # the training split
     preset: Preset, # sizes and schedules
     folder: Path, # of the run
-    seed: int=0, # of weights and of every step
-    fabric: Fabric|None=None, # default: one process, a GPU if there is one, the preset's precision
-    log_every: int=20, # steps between records
-    after: Path|None=None, # folder of a run whose stage 1 to take over
+    **kwargs, # of `train_method`: seed, fabric, log_every, after
 ) -> VDSM: # trained (or, after Ctrl-C, as far as it got), in evaluation mode
     """Train VDSM in two stages; resumes what the folder holds. `ValueError` before the first step
     for data or a folder that do not fit."""
-    return train_method(TwoStages(preset), data, folder, seed, fabric, log_every, after)
+    return train_method(TwoStages(preset), data, folder, **kwargs)
