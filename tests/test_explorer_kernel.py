@@ -1,5 +1,5 @@
 "The explorer without a browser: what the kernel computes, and its error messages."
-import json, re, socket, time
+import asyncio, json, re, socket, time
 import pytest, torch
 from vdsm.data.pendulum import Pendulum
 from vdsm.data.sequences import ArraySequences
@@ -39,6 +39,17 @@ def test_errors_are_sentences_in_the_widget(arguments, sentence, monkeypatch):
     assert "alert" in notice.value and re.search(sentence, notice.value.replace("&#x27;", "'")), (
         notice.value
     )
+
+
+@pytest.mark.parametrize("save, ending", [("save_png", "png"), ("save_gif", "gif")])
+def test_a_view_is_saved_before_its_first_picture_is_shown(save, ending, tmp_path):
+    "As in the cell of a notebook that opens the explorer: its pictures come after the cell."
+    async def in_one_cell():
+        explorer = Explorer("pendulum", Pendulum("test", 28), n_clips=4, folder=tmp_path)
+        assert explorer.films is None
+        return getattr(explorer, save)(tmp_path / "view")
+    file = tmp_path / f"view.{ending}"
+    assert asyncio.run(in_one_cell()) == f"saved {file}" and file.stat().st_size > 1000
 
 
 def same(a, b):

@@ -28,9 +28,14 @@ def png(
 
 def grid_film(
     films: Tensor, # [R,K,T,C,H,W]
-) -> Tensor: # [T,C,R*(H+GAP),K*(W+GAP)]
-    "A table of films as one film, with white lines between them."
-    x = torch.nn.functional.pad(films, (0, GAP, 0, GAP), value=1.)
+    corner: bool=True, # whether the first place of the table holds a film
+) -> Tensor: # RGB and opacity [T,4,R*(H+GAP),K*(W+GAP)]
+    "A table of films as one film, transparent between them."
+    opacity = torch.ones_like(films[:, :, :, :1])
+    if not corner: opacity[0, 0] = 0
+    fill = lambda x, value: torch.nn.functional.pad(x, (0, GAP, 0, GAP), value=value)
+    rgb = films.expand(-1, -1, -1, 3, -1, -1)
+    x = torch.cat([fill(rgb, 1.), fill(opacity, 0.)], 3) # white where nothing knows of opacity
     return x.permute(2, 3, 0, 4, 1, 5).flatten(4, 5).flatten(2, 3)
 
 # %% ../../nbs/lib/16_widgets.ipynb #latest

@@ -385,7 +385,7 @@ def show_matrix(self: Explorer, step: dict):
     rows, columns = (self.shown[part.picked] for part in (self.rows, self.columns))
     if made.shape[:2] != (len(rows), len(columns)): return                  # a newer one is coming
     still = rows[:, :1].expand_as(rows)                  # so that the motion is the column's alone
-    film = grid_film(with_sources(still, columns, made))
+    film = grid_film(with_sources(still, columns, made), corner=False)
     self.matrix.counts, self.matrix.made = [len(film)], [png(film)]
 
 @patch
@@ -457,7 +457,9 @@ def try_to(self: Explorer, do: Callable[[Path], str]):
 # %% ../../nbs/6_view/00_explorer.ipynb #savers
 @patch
 def films_in_step(self: Explorer) -> Tensor: # [3 or 4,T,C,H,W]
-    "The films, short ones repeated."
+    "The films, short ones repeated; drawn now if the first picture is not drawn yet."
+    if self.films is None:
+        for step in render_steps(self.model, self.scene(), self.player.frame): self.show(step)
     n = max(map(len, self.films))
     return torch.stack([film[torch.arange(n) % len(film)] for film in self.films])
 

@@ -52,7 +52,9 @@ export default {
       }
       c.previousSibling.textContent = c.ariaLabel = model.get('labels')[i];
       const [image, x] = still ? [still.image, 0] : [film.image, (frame % film.n) * width];
-      c.getContext('2d').drawImage(image, x, 0, width, height, 0, 0, width, height);
+      const context = c.getContext('2d');
+      context.clearRect(0, 0, width, height);               // a table is transparent in places
+      context.drawImage(image, x, 0, width, height, 0, 0, width, height);
     }
 
     function draw() {
