@@ -81,7 +81,10 @@ class Pendulum(Sequences):
         self.omega = np.array(list(SPEEDS.values()))[factors['speed'].numpy()]
         self.rgb = torch.tensor(list(COLOURS.values()))[factors['colour']]
     def render_swap(self, motion, identity, times):
-        return draw_pendulum(self.angle(motion, times), self.rgb[identity])
+        angle = self.angle(motion, times)
+        rgb = self.rgb[identity].expand(*angle.shape, 3).reshape(-1, 3)
+        some = zip(angle.flatten().split(64), rgb.split(64))
+        return torch.cat([draw_pendulum(*few) for few in some]).view(*angle.shape, 3, FRAME, FRAME)
     def frames(self, clips, times): return self.render_swap(clips, clips, times)
 
 # %% ../../nbs/1_data/01_pendulum.ipynb #angle
