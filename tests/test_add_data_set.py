@@ -18,7 +18,9 @@ def page():
         assert before in code[cell], (cell, before)
         code[cell] = code[cell].replace(before, after)
     less("train", "(300, 200)", "(8, 8)")
-    less("table", "(('pendulum', 'Pendulum, released'), ('sprites', 'Sprites, released'))", "()")
+    released = """(('pendulum', 'Pendulum, released', 'validation'),
+                           ('sprites', 'Sprites, released', 'test'))"""
+    less("table", released, "()")
     less("table", "head = ", "table_rows = rows\nhead = ")
     return "\n".join(source for cell, source in code.items() if cell != "clean") + CHECKS
 

@@ -1,4 +1,5 @@
-"Every notebook runs from top to bottom, as with nbdev_test; those of nbs/8_figures are papermill's."
+"""Every notebook runs from top to bottom, as with nbdev_test; those of nbs/8_figures are
+papermill's."""
 import multiprocessing, os, sys
 import pytest
 from conftest import NO_DATA, Missing

@@ -1,5 +1,5 @@
 "Runs that are killed, resumed, damaged or go wrong."
-import json, os, signal, socket, subprocess, sys, threading
+import json, os, shutil, signal, socket, subprocess, sys, threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 import pytest, torch
@@ -32,16 +32,34 @@ train(Pendulum(n_clips=28), get_preset('pendulum', 'smoke'), sys.argv[1], log_ev
 """
 
 
+@pytest.fixture(scope="module")
+def data():
+    "Pendula that are drawn once."
+    data = Pendulum(n_clips=28)
+    drawn = data.clips(range(len(data)))
+    data.frames = lambda clips, times: drawn[clips, times]
+    return data
+
+
+@pytest.fixture(scope="module")
+def finished(data, tmp_path_factory):
+    "The folder of a finished run, which tests read and do not change."
+    folder = tmp_path_factory.mktemp("finished")
+    train(data, SMOKE, folder, log_every=1)
+    return folder
+
+
 @pytest.fixture
-def data(): return Pendulum(n_clips=28)
+def run_folder(finished, tmp_path):
+    "A copy of it, for one test to change."
+    return Path(shutil.copytree(finished, tmp_path / "copy"))
 
 
 def weights(folder): return load_file(str(Path(folder) / "final" / "weights.safetensors"))
 
 
 @pytest.mark.parametrize("killed_at", ["step 1 3", "step 1 5", "step 2 3", "step 2 5"])
-def test_killed_and_resumed_is_the_same_run(tmp_path, data, killed_at):
-    train(data, SMOKE, tmp_path / "straight", log_every=1)
+def test_killed_and_resumed_is_the_same_run(tmp_path, data, finished, killed_at):
     child = subprocess.Popen(
         [sys.executable, "-c", TRAIN, str(tmp_path / "killed")],
         stdout=subprocess.PIPE,
@@ -53,12 +71,12 @@ def test_killed_and_resumed_is_the_same_run(tmp_path, data, killed_at):
     assert child.wait() == -signal.SIGKILL
     assert not (tmp_path / "killed" / "final").exists() and checkpoints(tmp_path / "killed")
     train(data, SMOKE, tmp_path / "killed", log_every=1)
-    a, b = weights(tmp_path / "straight"), weights(tmp_path / "killed")
+    a, b = weights(finished), weights(tmp_path / "killed")
     assert a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
     timeless = lambda run: [
-        {k: v for k, v in r.items() if k != "seconds"} for r in read_history(tmp_path / run)
+        {k: v for k, v in r.items() if k != "seconds"} for r in read_history(run)
     ]
-    assert timeless("straight") == timeless("killed")
+    assert timeless(finished) == timeless(tmp_path / "killed")
 
 
 def test_seeds_differ_and_finished_runs_load(tmp_path, data):
@@ -72,55 +90,51 @@ def test_seeds_differ_and_finished_runs_load(tmp_path, data):
     assert [p.name for p in checkpoints(tmp_path / "a")] == [AFTER_STAGE_1]
 
 
-def test_stage_two_moves_only_what_it_trains(tmp_path, data):
-    train(data, SMOKE, tmp_path)
-    config = json.loads((tmp_path / "final" / "config.json").read_text())
+def test_stage_two_moves_only_what_it_trains(finished):
+    config = json.loads((finished / "final" / "config.json").read_text())
     assert (config["stage"], config["step"]) == (2, SMOKE.stage2.steps)
-    before = load_file(str(tmp_path / AFTER_STAGE_1 / "weights.safetensors"))
-    moved = {k for k, v in weights(tmp_path).items() if not torch.equal(v, before[k])}
+    before = load_file(str(finished / AFTER_STAGE_1 / "weights.safetensors"))
+    moved = {k for k, v in weights(finished).items() if not torch.equal(v, before[k])}
     guide = ("encoder", "decoder", "combiner", "static", "embed")
     trained = "model.transition", *(f"guide.{part}" for part in guide)
     assert all(k.startswith(trained) for k in moved)
     assert all(any(k.startswith(part) for k in moved) for part in trained)
-    assert load_checkpoint(tmp_path / "final").decoder.inverse_temperature.item() > 1
+    assert load_checkpoint(finished / "final").decoder.inverse_temperature.item() > 1
 
 
-def test_a_folder_of_another_run_is_refused(tmp_path, data):
-    train(data, SMOKE, tmp_path)
-    with pytest.raises(ValueError, match="differs in seed"): train(data, SMOKE, tmp_path, seed=1)
+def test_a_folder_of_another_run_is_refused(run_folder, data):
+    with pytest.raises(ValueError, match="differs in seed"): train(data, SMOKE, run_folder, seed=1)
     with pytest.raises(ValueError, match=r"differs in preset \(stage1\)"):
-        train(data, replace(SMOKE, stage1=replace(SMOKE.stage1, batch=3)), tmp_path)
-    assert weights(tmp_path)
+        train(data, replace(SMOKE, stage1=replace(SMOKE.stage1, batch=3)), run_folder)
+    assert weights(run_folder)
 
 
-def test_a_run_older_than_an_option_is_taken_for_its_default(tmp_path, data):
-    train(data, SMOKE, tmp_path)
-    file = tmp_path / "final" / "config.json"
+def test_a_run_older_than_an_option_is_taken_for_its_default(run_folder, data):
+    file = run_folder / "final" / "config.json"
     config = json.loads(file.read_text())
     stage1, stage2 = (config["preset"][k] for k in ("stage1", "stage2"))
     del stage2["leave_one_out"], stage2["static_from_other_clip"], stage1["lr_factor"]["clip"]
     # says nothing in stage 1
     config["preset"]["stage1"]["unshared"] = True
     file.write_text(json.dumps(config))
-    train(data, SMOKE, tmp_path)
+    train(data, SMOKE, run_folder)
     with pytest.raises(ValueError, match=r"differs in preset \(stage2\)"):
-        train(data, replace(SMOKE, stage2=replace(SMOKE.stage2, leave_one_out=True)), tmp_path)
+        train(data, replace(SMOKE, stage2=replace(SMOKE.stage2, leave_one_out=True)), run_folder)
 
 
-def test_another_stage_two_starts_from_the_same_stage_one(tmp_path, data):
-    train(data, SMOKE, tmp_path / "a")
+def test_another_stage_two_starts_from_the_same_stage_one(tmp_path, data, finished):
     longer = replace(SMOKE, stage2=replace(SMOKE.stage2, steps=8))
-    train(data, longer, tmp_path / "b", after=tmp_path / "a", log_every=1)
+    train(data, longer, tmp_path / "b", after=finished, log_every=1)
     assert [(r["stage"], r["step"]) for r in read_history(tmp_path / "b")] == [
         (2, i) for i in range(8)
     ]
-    a, b = (load_file(str(tmp_path / run / "final" / "weights.safetensors")) for run in "ab")
+    a, b = weights(finished), weights(tmp_path / "b")
     same = lambda prefix: all(torch.equal(a[k], b[k]) for k in a if k.startswith(prefix))
     assert (
         same("frame_guide.encoder") and same("frame_model.decoder") and not same("model.transition")
     )
-    begins = lambda run: load_file(str(tmp_path / run / AFTER_STAGE_1 / "weights.safetensors"))
-    assert all(torch.equal(v, begins("b")[k]) for k, v in begins("a").items())
+    begins = lambda run: load_file(str(run / AFTER_STAGE_1 / "weights.safetensors"))
+    assert all(torch.equal(v, begins(tmp_path / "b")[k]) for k, v in begins(finished).items())
     # how d starts is the second stage's own
     shared = replace(
         SMOKE,
@@ -128,8 +142,8 @@ def test_another_stage_two_starts_from_the_same_stage_one(tmp_path, data):
             SMOKE.stage2, remove_shared_directions=not SMOKE.stage2.remove_shared_directions
         ),
     )
-    train(data, shared, tmp_path / "e", after=tmp_path / "a")
-    moved = [k for k, v in begins("a").items() if not torch.equal(v, begins("e")[k])]
+    train(data, shared, tmp_path / "e", after=finished)
+    moved = [k for k, v in begins(finished).items() if not torch.equal(v, begins(tmp_path / "e")[k])]
     assert moved and all(k.startswith("guide.encoder.head.loc") for k in moved)
     with pytest.raises(FileNotFoundError, match="no checkpoint in"):
         train(data, SMOKE, tmp_path / "c", after=tmp_path / "nowhere")
@@ -138,7 +152,7 @@ def test_another_stage_two_starts_from_the_same_stage_one(tmp_path, data):
             data,
             replace(SMOKE, stage1=replace(SMOKE.stage1, batch=3)),
             tmp_path / "d",
-            after=tmp_path / "a",
+            after=finished,
         )
 
 
@@ -154,7 +168,6 @@ def test_damaged_checkpoint_is_named_and_the_one_before_serves(tmp_path, data, m
     file = newest / "weights.safetensors"
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(ValueError, match="cut short"): train(data, SMOKE, tmp_path)
-    import shutil
     shutil.rmtree(newest)
     train(data, SMOKE, tmp_path)
     assert (tmp_path / "final").exists()
@@ -254,8 +267,7 @@ def test_a_device_without_an_operator_is_named_before_training(tmp_path, data, m
     assert not list(tmp_path.iterdir())
 
 
-def test_sixteen_bits_train_with_a_scaled_loss(tmp_path, data):
-    train(data, SMOKE, tmp_path / "whole", log_every=1)
+def test_sixteen_bits_train_with_a_scaled_loss(tmp_path, data, finished):
     half = lambda: Fabric(
         accelerator="cpu",
         devices=1,
@@ -264,8 +276,8 @@ def test_sixteen_bits_train_with_a_scaled_loss(tmp_path, data):
     model = train(data, SMOKE, tmp_path / "half", log_every=1, fabric=half())
     assert all(p.isfinite().all() for p in model.parameters())
     whole, halves = (
-        {(r["stage"], r["step"]): r["grad_norm"] for r in read_history(tmp_path / k)}
-        for k in ("whole", "half")
+        {(r["stage"], r["step"]): r["grad_norm"] for r in read_history(run)}
+        for run in (finished, tmp_path / "half")
     )
     known = [k for k, v in halves.items() if v is not None and k[0] == 1]
     # the norm is that of the gradient, not of the scaled one
@@ -322,7 +334,7 @@ print('usable', model.training, model.decoder.inverse_temperature.item() > 0,
 
 
 @pytest.mark.parametrize("stage, step", [(1, 3), (1, 5), (2, 2)])
-def test_ctrl_c_saves_and_the_same_call_goes_on(stage, step, tmp_path, data):
+def test_ctrl_c_saves_and_the_same_call_goes_on(stage, step, tmp_path, data, finished):
     press = lambda times: subprocess.run(
         [sys.executable, "-c", PRESS, str(tmp_path / "run"), str(stage), str(step), str(times)],
         capture_output=True,
@@ -338,9 +350,8 @@ def test_ctrl_c_saves_and_the_same_call_goes_on(stage, step, tmp_path, data):
         and "usable False True True" in done.stdout
     )
     assert not (tmp_path / "run" / "final").exists()
-    train(data, SMOKE, tmp_path / "straight", log_every=1)
     train(data, SMOKE, tmp_path / "run", log_every=1)
-    a, b = weights(tmp_path / "straight"), weights(tmp_path / "run")
+    a, b = weights(finished), weights(tmp_path / "run")
     assert all(torch.equal(a[k], b[k]) for k in a)
 
 
@@ -359,9 +370,8 @@ def test_train_works_in_a_thread(tmp_path, data):
     assert done and (tmp_path / "final").exists()
 
 
-def test_a_finished_run_can_be_given_more_steps(tmp_path, data, monkeypatch):
-    train(data, SMOKE, tmp_path, log_every=1)
-    before, longer = weights(tmp_path), replace(SMOKE, stage2=replace(SMOKE.stage2, steps=9))
+def test_a_finished_run_can_be_given_more_steps(run_folder, data, monkeypatch):
+    before, longer = weights(run_folder), replace(SMOKE, stage2=replace(SMOKE.stage2, steps=9))
     poisoned_at = []
     step = StageTrainer.__call__
 
@@ -373,21 +383,21 @@ def test_a_finished_run_can_be_given_more_steps(tmp_path, data, monkeypatch):
         return step(self)
 
     monkeypatch.setattr(StageTrainer, "__call__", once)
-    model = train(data, longer, tmp_path, log_every=1)
-    assert poisoned_at and [r["step"] for r in read_history(tmp_path) if r["stage"] == 2] == list(
+    model = train(data, longer, run_folder, log_every=1)
+    assert poisoned_at and [r["step"] for r in read_history(run_folder) if r["stage"] == 2] == list(
         range(9)
     )
-    after, config = weights(tmp_path), read_config(tmp_path / "final")
+    after, config = weights(run_folder), read_config(run_folder / "final")
     assert any(not torch.equal(before[k], after[k]) for k in after) and (
         config["step"],
         config["preset"]["stage2"]["steps"],
     ) == (9, 9)
-    again = train(data, longer, tmp_path)
+    again = train(data, longer, run_folder)
     assert all(torch.equal(p, q) for p, q in zip(again.parameters(), model.parameters()))
     with pytest.raises(ValueError, match=r"differs in preset \(stage2\)"):
-        train(data, SMOKE, tmp_path)
+        train(data, SMOKE, run_folder)
     with pytest.raises(ValueError, match=r"differs in preset \(stage1\)"):
-        train(data, replace(longer, stage1=replace(SMOKE.stage1, steps=9)), tmp_path)
+        train(data, replace(longer, stage1=replace(SMOKE.stage1, steps=9)), run_folder)
 
 
 TWO = """
@@ -491,45 +501,42 @@ def as_before(folder):
 
 
 @pytest.mark.parametrize("stopped_at", [(1, 3), (2, 3)])
-def test_a_run_with_the_names_of_before_resumes(stopped_at, tmp_path, data, monkeypatch):
+def test_a_run_with_the_names_of_before_resumes(stopped_at, tmp_path, data, finished, monkeypatch):
     step = StageTrainer.__call__
     def ending(self):
         if (self.number, self.run.step) == stopped_at: raise KeyboardInterrupt
         return step(self)
-    train(data, SMOKE, tmp_path / "straight")
     monkeypatch.setattr(StageTrainer, "__call__", ending)
     with pytest.raises(KeyboardInterrupt): train(data, SMOKE, tmp_path / "run")
     monkeypatch.undo()
     for folder in checkpoints(tmp_path / "run"): as_before(folder)
     train(data, SMOKE, tmp_path / "run")
-    a, b = weights(tmp_path / "straight"), weights(tmp_path / "run")
+    a, b = weights(finished), weights(tmp_path / "run")
     assert all(torch.equal(a[k], b[k]) for k in a)
 
 
-def test_a_setting_with_a_name_of_before_still_counts(tmp_path, data):
-    train(data, SMOKE, tmp_path)
-    as_before(tmp_path / "final")
-    train(data, SMOKE, tmp_path)
+def test_a_setting_with_a_name_of_before_still_counts(run_folder, data):
+    as_before(run_folder / "final")
+    train(data, SMOKE, run_folder)
     other = replace(SMOKE, stage2=replace(SMOKE.stage2, pseudo_fraction=0.2))
     with pytest.raises(ValueError, match=r"differs in preset \(stage2\)"):
-        train(data, other, tmp_path)
+        train(data, other, run_folder)
 
 
-def test_frozen_layers_of_s_do_not_move(tmp_path, data):
-    train(data, SMOKE, tmp_path / "a")
+def test_frozen_layers_of_s_do_not_move(tmp_path, data, finished):
     frozen = replace(SMOKE.stage2, pseudo_fraction=0., train_static_on_pixels=False)
-    model = train(data, replace(SMOKE, stage2=frozen), tmp_path / "b", after=tmp_path / "a")
+    model = train(data, replace(SMOKE, stage2=frozen), tmp_path / "b", after=finished)
     before = load_checkpoint(tmp_path / "b" / AFTER_STAGE_1).state_dict()
     moved = {k for k, p in model.state_dict().items() if not torch.equal(p, before[k])}
     assert "guide.combiner.f8.weight" in moved
     assert not any(k.startswith("guide.static") for k in moved)
 
 
-def test_a_stage_may_begin_in_another_precision(tmp_path, data, monkeypatch, capsys):
+def test_a_stage_may_begin_in_another_precision(tmp_path, data, finished, monkeypatch, capsys):
     "Weights and their updates stay in float32; within a stage the precision cannot change."
-    ours = train(data, SMOKE, tmp_path / "a").state_dict()
+    ours = load_checkpoint(finished / "final").state_dict()
     half = replace(SMOKE, precision="bf16-mixed")
-    model = train(data, half, tmp_path / "half", after=tmp_path / "a")
+    model = train(data, half, tmp_path / "half", after=finished)
     assert all(p.dtype == torch.float32 for p in model.parameters())
     assert read_config(tmp_path / "half" / "final")["precision"] == "bf16-mixed"
     theirs = model.state_dict()
@@ -542,7 +549,7 @@ def test_a_stage_may_begin_in_another_precision(tmp_path, data, monkeypatch, cap
     capsys.readouterr()
     train(data, half, tmp_path / "half")
     assert not capsys.readouterr().out # a finished run takes no step
-    train(data, half, tmp_path / "slow", after=tmp_path / "a")
+    train(data, half, tmp_path / "slow", after=finished)
     assert capsys.readouterr().out.startswith("bf16-mixed: this processor has no instructions")
 
 

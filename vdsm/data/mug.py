@@ -10,7 +10,7 @@ __all__ = ['EXPRESSIONS', 'ALSO', 'RELEASED', 'TABLE_1', 'TABLE_2', 'TABLE_3', '
 import numpy as np, os
 from pathlib import Path
 from typing import Iterator
-from .sequences import DatasetInfo, SPLITS, project_root
+from .sequences import DatasetInfo, project_root
 from .video_folder import Segments
 from ..lib.video_cache import Videos, cached, folder_videos, printable
 from ..lib.video_labels import path_fields

@@ -8,7 +8,7 @@ __all__ = ['SHARPNESS', 'FIT', 'JudgeConfig', 'conv_block', 'Judge', 'judge_loss
 
 # %% ../../nbs/5_evaluate/01_judge.ipynb #imports
 import hashlib, json, torch, torch.nn.functional as F
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from fastcore.basics import patch
 from pathlib import Path
 from safetensors import SafetensorError

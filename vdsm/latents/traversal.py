@@ -102,7 +102,6 @@ def code_directions(
     code: str, # its name
     kind: str='principal', # 'principal', or 'dimension' for the single dimensions
     n_clips: int=4, # average the change of the picture over so many of the clips
-    every: int=4, # and over every so many frames
 ) -> Directions: # as `Directions.place` and `traverse` take them; `.top(6)` for the first six
     "Directions of a code over some clips, with names, sorted by how much the picture changes."
     if kind not in LABELS: raise ValueError(f"kind={kind!r}: choose 'principal' or 'dimension'.")
@@ -113,7 +112,7 @@ def code_directions(
     found = Directions(code, names, x.mean(0), vectors, *[torch.arange(len(vectors))]*2)
     some = torch.linspace(0, len(means) - 1, min(n_clips, len(means))).long().tolist()
     one = lambda i: codes.map(lambda v: v[i:i + 1])
-    change = sum(change_between_ends(model, one(i), found, every) for i in some)/len(some)
+    change = sum(change_between_ends(model, one(i), found) for i in some)/len(some)
     order = change.argsort(descending=True)
     names = [names[k] for k in order.tolist()]
     return Directions(code, names, found.mean, vectors[order], change[order], order)

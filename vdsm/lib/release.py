@@ -13,8 +13,7 @@ from torch import Tensor
 from ..data.registry import open_dataset
 from ..data.sequences import project_root
 from ..latents import reconstruct, swap
-from .pretrained import (
-    load_checkpoint, pretrained_folder, pretrained_names, read_config)
+from .pretrained import load_checkpoint, pretrained_folder, read_config
 from ..model.vdsm import VDSM
 
 # %% ../../nbs/lib/06_release.ipynb #half

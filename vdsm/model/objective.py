@@ -10,7 +10,7 @@ import pyro.distributions as dist, torch
 from fastcore.basics import patch
 from pyro import poutine
 from pyro.infer import ELBO
-from torch import nn, Tensor
+from torch import Tensor
 from torch.distributions import kl_divergence
 from .dynamics import GatedTransition
 

@@ -14,7 +14,7 @@ from .configuration import VDSMConfig
 from .encoder import Encoder, PoseLayer, StaticLayer
 from .mixture_decoder import MoEDecoder
 from .dynamics import GatedTransition
-from .frames import FrameGuide, FrameModel, KLWeights
+from .frames import FrameGuide, FrameModel
 from .sequences import SequenceGuide, SequenceModel
 from .objective import AnnealedELBO
 

@@ -277,14 +277,13 @@ def diagram(
     graph: Graph, # from `relations`
     places: dict[str, Node], # all its variables, and the networks that are shown
     title: str, # names the data set and says what to look for
-    notes: tuple[str, ...]=NOTES, # paragraphs below
     **how, # of `draw`
 ) -> str: # SVG
     "A graph whose nodes have given positions; `ValueError` for a variable without one."
     check_places(places, [n for n in graph.nodes if not part(n)])
     edges = through(graph.edges, {n for n in graph.nodes if n not in places})
     nodes = {n: places[n] for n in places if n in graph.nodes}
-    return draw([(a, b, '') for a, b in edges], nodes, graph.pretrained, title, notes, **how)
+    return draw([(a, b, '') for a, b in edges], nodes, graph.pretrained, title, NOTES, **how)
 
 # %% ../../nbs/lib/10_diagrams.ipynb #two-models
 def generative(
