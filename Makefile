@@ -37,7 +37,7 @@ RUN_OPTIONS = $(if $(PRESET),--preset $(PRESET)) --seed $(SEED)
 .PHONY: help reproduce figures pictures test lab notebooks evidence mutants gif counts docs
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*##/ ##/' | awk -F ' ## ' '{printf "make %-12s %s\n", $$1, $$2}'
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 reproduce: .venv/ready ## train on DATASET, measure it, and write figures/DATASET/
 	@python -m vdsm reproduce $(DATASET) $(RUN_OPTIONS) $(if $(FOLDER),--folder "$(FOLDER)")

@@ -63,6 +63,7 @@ def missing(error: BaseException) -> str | None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
+    "Outside CI, a test that fails for what this machine lacks is skipped."
     report = yield
     if report.failed and not os.environ.get("CI") and (what := missing(call.excinfo.value)):
         report.outcome, report.longrepr = "skipped", (str(item.path), 0, f"Missing: {what}")
@@ -70,6 +71,7 @@ def pytest_runtest_makereport(item, call):
 
 
 def pytest_terminal_summary(terminalreporter):
+    "Say what was missing, and for how many tests."
     counts = {}
     for report in terminalreporter.stats.get("skipped", []):
         what = report.longrepr[2]

@@ -17,5 +17,6 @@ def add_parameters(app, what, name, obj, options, lines):
 
 
 def setup(app):
+    "What Sphinx calls."
     app.connect("autodoc-process-docstring", add_parameters)
     return dict(parallel_read_safe=True)
