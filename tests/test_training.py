@@ -143,7 +143,9 @@ def test_another_stage_two_starts_from_the_same_stage_one(tmp_path, data, finish
         ),
     )
     train(data, shared, tmp_path / "e", after=finished)
-    moved = [k for k, v in begins(finished).items() if not torch.equal(v, begins(tmp_path / "e")[k])]
+    moved = {
+        k for k, v in begins(finished).items() if not torch.equal(v, begins(tmp_path / "e")[k])
+    }
     assert moved and all(k.startswith("guide.encoder.head.loc") for k in moved)
     with pytest.raises(FileNotFoundError, match="no checkpoint in"):
         train(data, SMOKE, tmp_path / "c", after=tmp_path / "nowhere")
