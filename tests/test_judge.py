@@ -1,8 +1,10 @@
 "Judges in a folder: loaded if they are the right ones, trained anew if they are others or damaged."
 import json
-import pytest
+import pytest, torch
 from fastcore.test import test_eq as eq, test_ne as ne
 from vdsm.data.pendulum import Pendulum
+from vdsm.data.registry import DATASETS, register
+from vdsm.data.sequences import ArraySequences, DatasetInfo
 from vdsm.evaluate.judge import JudgeConfig, get_judge, verdict
 
 SMALL = JudgeConfig(width=4, hidden=8, steps=4, batch=8)
@@ -56,3 +58,35 @@ def test_a_judge_from_before_the_size_of_frames_was_recorded(get, tmp_path):
     del about["train"]["size"]
     file.write_text(json.dumps(about))
     eq(get()[1], "")
+
+
+SHIFT = dict(train=0, validation=1, test=2)
+
+
+def shades(split):
+    "Clips of three shades of grey, which have other names in each split."
+    rng = torch.Generator().manual_seed(SHIFT[split])
+    shade = torch.randint(3, (90,), generator=rng)
+    noise = torch.rand(90, 2, 1, 64, 64, generator=rng)
+    x = (0.2 + 0.3 * shade)[:, None, None, None, None] + 0.1 * noise
+    named = (shade + SHIFT[split]) % 3
+    return ArraySequences(x, dict(shade=named), dict(shade=("a", "b", "c")), split=split)
+
+
+@pytest.fixture
+def of_shades(tmp_path, monkeypatch):
+    "A judge that has learned its training clips, and is measured on the test split."
+    monkeypatch.setitem(DATASETS, "shades", None)
+    register(DatasetInfo("shades", shades, "Shades"))
+    config = JudgeConfig(width=4, hidden=8, steps=60, batch=16)
+    return get_judge("shades", config=config, folder=tmp_path, split="test")
+
+
+def test_a_judge_learns_training_clips_and_is_measured_on_the_others(of_shades):
+    about, train = of_shades.metadata, shades("train")
+    right = of_shades(train.clips(slice(None)))["shade"].argmax(-1) == train.factors["shade"]
+    assert right.float().mean() > 0.9
+    assert about["accuracy_in_training"]["shade"] > 0.9
+    assert about["accuracy"]["shade"] < 0.1                 # the test split has other names
+    assert about["ece"]["shade"] > 0.5                      # sure and wrong
+    assert about["temperature"]["shade"] > 3                # validation says: be less sure

@@ -8,11 +8,13 @@ from conftest import check_pictures, printed, read_report, run_figure
 METRICS = dict(
     table3="""frechet.judge.reconstruction frechet.judge.generation.low
         frechet.judge.training.high frechet.judge.clips frechet.judge.dimensions
-        kid.judge.reconstruction kid.judge.generation.high""",
+        kid.judge.reconstruction kid.judge.generation.high frechet.judge.copy
+        frechet.judge.fitted.low frechet.judge.blank""",
     disentanglement="""dci.disentanglement dci.completeness dci.informativeness.speed mig sap
         code.in_s.colour pixels.mse pixels.psnr pixels.ssim.mean_image
         swap_error.mae swap_error.ssim swap_error.mae.blank swap_error.ssim.moves
-        swap_error.mae.who swap_error.mae.reconstruction""")
+        swap_error.mae.who swap_error.mae.reconstruction swap_error.ssim.gain
+        swap_error.mae.low swap_error.ssim.gain.high""")
 RECORD = {"dataset", "preset", "seeds", "n_clips", "split", "versions", "device", "measure_seconds"}
 PICTURES = dict(table3=("clips.png",), disentanglement=("swaps.png", "importances.png"))
 SMALL = dict(table3=dict(judge_steps=10))
@@ -48,7 +50,8 @@ def test_measures_rerun(name, place):
     assert all(line in said for line in table.splitlines())
     if name == "table3":
         assert "40 real clips" in table and "features of the judge" in table
-        assert "singular" in table and "published" not in table
+        assert "singular" in table and "published" not in table and "floor" not in table
+        assert of["frechet.judge.copy"] < 1e-6 < of["frechet.judge.copy.high"]
 
 
 def write_report(folder, value, **run):

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['NETWORKS', 'ROWS', 'clip_features', 'check_features', 'covariance_root', 'frechet_distance', 'cubic_kernel',
-           'weighted_kid', 'kid', 'bootstrap', 'compare_features', 'frechet_metrics', 'with_interval', 'frechet_title',
-           'frechet_table']
+           'weighted_kid', 'kid', 'draw_clusters', 'bootstrap', 'compare_features', 'frechet_metrics', 'with_interval',
+           'frechet_title', 'frechet_table']
 
 # %% ../../nbs/5_evaluate/04_frechet.ipynb #imports
 import math, torch
@@ -83,16 +83,25 @@ def kid(
     return weighted_kid(*kernels, one(len(a)).double(), one(len(b)).double()).item()
 
 # %% ../../nbs/5_evaluate/04_frechet.ipynb #bootstrap
+def draw_clusters(
+    clusters: Tensor, # of each clip [N], see `clusters_of`
+    rng: torch.Generator,
+) -> Tensor: # clips, about N
+    "All clips of clusters that are drawn with replacement."
+    _, which, sizes = clusters.unique(return_inverse=True, return_counts=True)
+    members = which.argsort(stable=True).split(sizes.tolist())
+    drawn = torch.randint(len(sizes), (len(sizes),), generator=rng)
+    return torch.cat([members[i] for i in drawn.tolist()])
+
 def bootstrap(
     measure: Callable[[Tensor, Tensor], float], # of the clips drawn from each set, as indices
-    sizes: tuple[int, int], # clips of each set
+    clusters: tuple[Tensor, Tensor], # of the clips of each set [N], [M]
     resamples: int=60, # draws
     seed: int=0, # of the draws
 ) -> float: # standard deviation over the draws
     "How much a measure changes when both sets are drawn again."
     rng = torch.Generator().manual_seed(seed)
-    draw = lambda: (torch.randint(n, (n,), generator=rng) for n in sizes)
-    found = [measure(*draw()) for _ in range(resamples)]
+    found = [measure(*(draw_clusters(c, rng) for c in clusters)) for _ in range(resamples)]
     return torch.tensor(found, dtype=torch.float64).std().item()
 
 # %% ../../nbs/5_evaluate/04_frechet.ipynb #compare
@@ -101,6 +110,7 @@ def compare_features(
     made: Tensor, # of generated ones [M,F]
     resamples: int=60, # draws of the bootstrap
     seed: int=0, # of the draws
+    clusters: tuple[Tensor, Tensor]|None=None, # of real and made; default: each clip its own
 ) -> dict[str, float]: # frechet and kid, each with .low and .high
     "Both distances with their 95 % intervals."
     a, b = check_features(real, made)
@@ -111,7 +121,7 @@ def compare_features(
     all_clips, out = (torch.arange(len(a)), torch.arange(len(b))), {}
     for name, measure in dict(frechet=frechet, kid=kernel).items():
         value = measure(*all_clips)
-        margin = 1.96*bootstrap(measure, (len(a), len(b)), resamples, seed)
+        margin = 1.96*bootstrap(measure, clusters or all_clips, resamples, seed)
         low = max(0., value - margin) if name == 'frechet' else value - margin
         out |= {name: value, f'{name}.low': low, f'{name}.high': value + margin}
     return out
@@ -122,18 +132,25 @@ def frechet_metrics(
     real: Tensor, # its features of held-out clips [N,F]
     made: dict[str, Tensor], # what -> its features of what is compared with them [M,F]
     resamples: int=60, # draws of the bootstrap
+    clusters: dict[str, Tensor]|None=None, # 'real' and what -> cluster of each clip
 ) -> dict[str, float]: # frechet.<name>.<what>, kid.<name>.<what>, each with .low and .high
     "Distances of several sets of clips from the real ones; also frechet.<name>.clips, .dimensions."
     out = {f'frechet.{name}.clips': len(real), f'frechet.{name}.dimensions': real.shape[1]}
+    known = clusters or {}
     for what, features in made.items():
-        for key, value in compare_features(real, features, resamples).items():
+        both = tuple(known.get(k, torch.arange(len(f))) for k, f in
+                     (('real', real), (what, features)))
+        for key, value in compare_features(real, features, resamples, clusters=both).items():
             measure, _, end = key.partition('.')
             out[f'{measure}.{name}.{what}' + (f'.{end}' if end else '')] = value
     return out
 
 # %% ../../nbs/5_evaluate/04_frechet.ipynb #table
 NETWORKS = dict(resnext='3D ResNeXt-101 (Kinetics)', judge='judge of the data set')
-ROWS = dict(generation='drawn from the priors', training='real training clips, the floor')
+ROWS = dict(
+    reconstruction='reconstructions of the held-out clips', generation='sampled from the priors',
+    fitted='sampled from a density fitted to training clips', training='real training clips',
+    copy='the held-out clips themselves', blank='black clips')
 
 def with_interval(metrics: dict[str, float], name: str, digits: int) -> str: # '1.25 (1.10 to 1.40)'
     "A metric with its confidence interval."

@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['PIXEL', 'SWAPS', 'psnr', 'gaussian_window', 'ssim_map', 'ssim', 'mean_image', 'pixel_errors',
-           'reconstruction_metrics', 'swap_name', 'swaps', 'swap_error', 'swap_table']
+           'reconstruction_metrics', 'swap_name', 'swaps', 'pair_errors', 'swap_error', 'swap_table']
 
 # %% ../../nbs/5_evaluate/05_swap_error.ipynb #imports
 import torch
 from torch import Tensor
 from ..data.sequences import Sequences, draw_pairs
+from ..lib.intervals import cluster_interval, clusters_of, format_interval
 from ..lib.report import format_metric, markdown_table
 from ..model.interface import Codes, VideoModel
 
@@ -86,7 +87,7 @@ def reconstruction_metrics(
 # %% ../../nbs/5_evaluate/05_swap_error.ipynb #swap
 SWAPS = dict(
     swap='swap by the model', blank='black clip', mean_image='mean image',
-    moves='clip with the motion', who='clip with the identity',
+    moves='the input itself, not swapped', who='the donor itself',
     reconstruction='reconstruction of the true swap')
 
 def swap_name(measure: str, of: str) -> str:
@@ -107,6 +108,17 @@ def swaps(
     return truth, dict(swap=swapped, blank=torch.zeros_like(truth), mean_image=blank, moves=a,
                        who=b, reconstruction=again)
 
+# %% ../../nbs/5_evaluate/05_swap_error.ipynb #pair-errors
+def pair_errors(
+    made: dict[str, Tensor], # what is compared with the truth, from `swaps`
+    truth: Tensor, # [B,T,C,H,W]
+) -> dict[str, Tensor]: # key in metrics.json -> value of each pair [B]
+    "Errors of each pair, and what the swap gains over its input."
+    errors = {of: pixel_errors(clips, truth) for of, clips in made.items()}
+    out = {swap_name(k, of): e[k] for of, e in errors.items() for k in ('mae', 'ssim')}
+    gain = {k: errors['swap'][k] - errors['moves'][k] for k in ('mae', 'ssim')}
+    return out | {swap_name('mae', 'gain'): -gain['mae'], swap_name('ssim', 'gain'): gain['ssim']}
+
 # %% ../../nbs/5_evaluate/05_swap_error.ipynb #swap-error
 def swap_error(
     model: VideoModel,
@@ -115,20 +127,33 @@ def swap_error(
     pairs: int=500, # at most
     seed: int=0, # of the pairs
     chunk: int=50, # pairs at a time
-) -> dict[str, float]: # swap_error.mae and .ssim, each with .<compared>; swap_error.pairs
-    "The swap error, beside what it has to be compared with."
-    (idx, others), out = draw_pairs(data, pairs, seed), []
+) -> dict[str, float]: # swap_error.mae and .ssim, each with .<compared>, with .low and .high
+    "The swap error, beside what it has to be compared with; also swap_error.pairs."
+    (idx, others), parts = draw_pairs(data, pairs, seed), []
     for moves, who in zip(idx.split(chunk), others.split(chunk)):
         truth, made = swaps(model, data, moves, who, blank)
-        errors = {of: pixel_errors(clips, truth) for of, clips in made.items()}
-        out.append({(k, of): e[k] for of, e in errors.items() for k in ('mae', 'ssim')})
-    means = {key: torch.cat([o[key] for o in out]).double().mean().item() for key in out[0]}
-    return {'swap_error.pairs': len(idx)} | {swap_name(*key): v for key, v in means.items()}
+        parts.append(pair_errors(made, truth))
+    clusters, out = clusters_of(data, idx), {'swap_error.pairs': len(idx)}
+    for key in parts[0]:
+        values = torch.cat([part[key] for part in parts]).double()
+        ends = zip(('low', 'high'), cluster_interval(values, clusters))
+        out |= {key: values.mean().item()} | {f'{key}.{end}': v for end, v in ends}
+    return out
 
+# %% ../../nbs/5_evaluate/05_swap_error.ipynb #swap-table
 def swap_table(
     metrics: dict[str, float], # from `swap_error`, or of several seeds from `over_seeds`
 ) -> str: # Markdown
-    "A row for each clip that is compared with the true swap."
-    number = lambda measure, of, digits: format_metric(metrics, swap_name(measure, of), 1, digits)
-    rows = [[title, number('mae', of, 5), number('ssim', of, 4)] for of, title in SWAPS.items()]
-    return markdown_table(['compared with the true swap', 'mean absolute error', 'SSIM'], rows)
+    "A row for each clip that is compared with the true swap, and the gain over the input."
+    def number(measure, of, digits):
+        name = swap_name(measure, of)
+        interval = format_interval(metrics, name, 1, digits)
+        return format_metric(metrics, name, 1, digits) + (f' ({interval})' if interval else '')
+    own, its_input = ([metrics[swap_name(k, of)] for k in ('mae', 'ssim')]
+                      for of in ('swap', 'moves'))
+    metrics = {swap_name('mae', 'gain'): its_input[0] - own[0],
+               swap_name('ssim', 'gain'): own[1] - its_input[1]} | metrics
+    names = SWAPS | dict(gain='gain of the swap over the input')
+    rows = [[title, number('mae', of, 5), number('ssim', of, 4)] for of, title in names.items()]
+    head = ['compared with the true swap', 'mean absolute error (95 %)', 'SSIM (95 %)']
+    return markdown_table(head, rows)
