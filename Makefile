@@ -1,13 +1,13 @@
 # `make help` lists what follows. Without make: see CONTRIBUTING.md.
 #
 # Options, as in `make reproduce DATASET=sprites SEED=1`:
-#   DATASET   pendulum, sprites, moving_mnist, your_videos, or another notebook of nbs/8_figures
+#   DATASET   or another notebook of nbs/8_figures: `python -m vdsm reproduce --help` lists both
 #   PRESET    how to train: quick, or bf16 on a processor with bfloat16 instructions
 #   SEED      of the run
 #   FOLDER    with your videos, for DATASET=your_videos
 #   FIGURES   which figures, as in FIGURES="table1 film"; FIGURE_DATASETS: of which data sets
 #   JOBS      how many figures at a time; 0: one per core
-#   NOTEBOOKS whose pictures to make, as in NOTEBOOKS="02_dynamics grids"
+#   NOTEBOOKS whose pictures to make, as in NOTEBOOKS="04_dynamics grids"
 #   NAMES     which results to keep, as in NAMES="pendulum table1_pendulum"
 DATASET ?= pendulum
 PRESET ?=

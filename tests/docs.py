@@ -4,17 +4,21 @@ A link that leads nowhere is an error. The result needs no network: MathJax and 
 from the environment."""
 
 import importlib.util, json, os, re, shutil, subprocess, sys
+from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 import nbformat, plotly.io, yaml
 from counts import modules
 from sync import ECHO_OFF, HIDDEN, LINK, NBS, ROOT
 
 OUT = ROOT / "_docs"
 PLOTLY, PNG, HTML = "application/vnd.plotly.v1+json", "image/png", "text/html"
+MARKDOWN = "text/markdown"
 FOLDERS = {  # name without its number -> title
     "data": "Data", "model": "Model", "train": "Training", "latents": "Inference",
     "evaluate": "Evaluation", "view": "Explorer", "compare": "Other models",
     "figures": "Figures and tables", "lib": "Library"}
+LOADED = "stylesheet", "preload", "icon", "shortcut icon"        # links whose target a browser gets
 PAGES = {"README.md": "nbs/index.ipynb", "RESULTS.md": "nbs/results.ipynb"}
 CONFIG = dict(
     title="vdsm",
@@ -28,7 +32,11 @@ CONFIG = dict(
     sphinx=dict(
         extra_extensions=["sphinx.ext.autodoc"],
         local_extensions=dict(docments=str(Path(__file__).parent)),
+        recursive_update=True,
         config=dict(
+            html_copy_source=False,
+            html_css_files=["docs.css"],
+            html_theme_options=dict(navbar_persistent=[], use_download_button=False),
             html_static_path=["_assets"],
             mathjax_path="mathjax/tex-svg-full.js",
             nb_ipywidgets_js={},
@@ -55,10 +63,11 @@ def from_environment(static: Path):
     (static / "mathjax").mkdir(parents=True)
     shutil.copy(es5 / "tex-svg-full.js", static / "mathjax")
     shutil.copy(plots, static)
+    shutil.copy(Path(__file__).with_suffix(".css"), static)
 
 
-def relinked(text: str, here: Path) -> str:
-    "Links of a page: a folder becomes its page, or plain text if it has none."
+def relinked(text: str, here: Path, left_out: set[Path] = frozenset()) -> str:
+    "Links of a page: a folder becomes its page; plain text if it has none, or is left out."
     def to_page(match):
         before, (path, _, anchor) = match[1], match[2].partition("#")
         target = Path(os.path.normpath(here / path)).relative_to(ROOT)
@@ -66,37 +75,41 @@ def relinked(text: str, here: Path) -> str:
         elif target == Path("nbs"): target = Path("nbs/index.ipynb")
         elif (ROOT / target).is_dir():
             if target.parent.name != "nbs": return "](#)"
-            target = target / "index.md"
+            target /= "index.md"
+        if ROOT / target in left_out: return "](#)"
         path = os.path.relpath(ROOT / target, here).replace(os.sep, "/")
         return f"{before}{path}{'#' * bool(anchor)}{anchor}{match[3]}"
     return re.sub(r"\[([^]]*)\]\(#\)", r"\1", LINK.sub(to_page, text))
 
 
-def live(output, up: str):
+def live(output, script: str = ""):
     "A plot that was saved with its data becomes one that can be zoomed; other outputs stay."
     data = output.get("data", {})
     if PLOTLY not in data: return output
     figure = plotly.io.from_json(json.dumps(data[PLOTLY]), skip_invalid=True)
-    plot = plotly.io.to_html(figure, include_plotlyjs=False, full_html=False)
-    script = f'<script src="{up}_static/plotly.min.js"></script>'
+    plot = plotly.io.to_html(
+        figure, include_plotlyjs=False, full_html=False, config=dict(responsive=True)
+    )
     return nbformat.v4.new_output("display_data", {HTML: script + plot})
 
 
-def as_page(file: Path) -> nbformat.NotebookNode:
+def as_page(file: Path, left_out: set[Path] = frozenset()) -> nbformat.NotebookNode:
     "A notebook as readers see it: without directives and what is hidden, with live plots."
     notebook, kept = nbformat.read(file, as_version=4), []
     up = "../" * len(file.relative_to(ROOT).parent.parts)
+    script = f'<script src="{up}_static/plotly.min.js"></script>'   # before the first plot
     for cell in notebook.cells:
-        if cell.cell_type == "markdown": cell.source = relinked(cell.source, file.parent)
+        if cell.cell_type == "markdown": cell.source = relinked(cell.source, file.parent, left_out)
         if cell.cell_type == "code":
             if cell.source.startswith((HIDDEN, "#| default_exp", "#|default_exp")): continue
             if cell.source.startswith(ECHO_OFF): cell.metadata["tags"] = ["remove-input"]
             cell.source = "\n".join(x for x in cell.source.split("\n") if not x.startswith("#|"))
-            cell.outputs = [live(o, up) for o in cell.outputs]
-            for output in cell.outputs:
+            for i, output in enumerate(cell.outputs):
                 data = output.get("data", {})
-                if "text/markdown" in data:
-                    data["text/markdown"] = relinked(data["text/markdown"], file.parent)
+                if PLOTLY in data: cell.outputs[i], script = live(output, script), ""
+                elif MARKDOWN in data:
+                    text = data[MARKDOWN].replace(" ± ", "\u00a0±\u00a0")
+                    data[MARKDOWN] = relinked(text, file.parent, left_out)
             if not cell.source.strip() and not cell.outputs: continue
         kept.append(cell)
     notebook.cells = kept
@@ -143,12 +156,14 @@ def write_source(source: Path, only: re.Pattern) -> None:
     "What Jupyter Book reads."
     notebooks = [f for f in sorted(NBS.rglob("*.ipynb")) if ".ipynb_checkpoints" not in f.parts]
     chosen = [f for f in notebooks if f.parent == NBS or only.search(f.relative_to(NBS).as_posix())]
+    left_out = {*notebooks} - {*chosen}
+    left_out |= {f.parent / "index.md" for f in left_out} - {f.parent / "index.md" for f in chosen}
     for file in chosen:
         copy = source / file.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
-        nbformat.write(as_page(file), copy)
+        nbformat.write(as_page(file, left_out), copy)
     for name in ("CONTRIBUTING.md", "CHANGELOG.md"):
-        (source / name).write_text(relinked((ROOT / name).read_text(), ROOT))
+        (source / name).write_text(relinked((ROOT / name).read_text(), ROOT, left_out))
     for name in ("CITATION.cff", "examples/over_seeds.py", "figures/evidence"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         (source / name).parent.mkdir(parents=True, exist_ok=True)
@@ -160,6 +175,39 @@ def write_source(source: Path, only: re.Pattern) -> None:
         yaml.safe_dump(contents(source, chosen, apis), sort_keys=False)
     )
     (source / "_config.yml").write_text(yaml.safe_dump(CONFIG))
+
+
+class Page(HTMLParser):
+    "The links of an HTML page, what it loads, and the anchors that others may link to."
+    def __init__(self, file: Path):
+        super().__init__()
+        self.file, self.links, self.loads, self.anchors = file, set(), set(), {""}
+        self.feed(file.read_text(encoding="utf-8"))
+    def handle_starttag(self, tag, attributes):
+        given = dict(attributes)
+        self.anchors |= {given.get("id"), given.get("name")}
+        if tag == "a": self.links.add(given.get("href") or "")
+        elif tag == "link" and given.get("rel") in LOADED: self.loads.add(given["href"])
+        elif given.get("src"): self.loads.add(given["src"])
+
+
+def broken_links(site: Path) -> list[str]:
+    "Links to pages, anchors and files that a site lacks, and what it would fetch from elsewhere."
+    files = [f for f in sorted(site.rglob("*.html")) if "_static" not in f.parts]  # templates
+    pages = {f.resolve(): Page(f) for f in files}
+    wrong = []
+    for page in pages.values():
+        here, own = page.file.relative_to(site), page.file.resolve()
+        for link in sorted(page.links | page.loads):
+            to = urlsplit(link)
+            if to.scheme or to.netloc:
+                if link in page.loads and to.scheme != "data": wrong.append(f"{here} loads {link}")
+                continue
+            file = (own.parent / unquote(to.path)).resolve() if to.path else own
+            known = pages[file].anchors if file in pages else {""}
+            if not file.is_file() or unquote(to.fragment) not in known:
+                wrong.append(f"{here} links to {link}")
+    return wrong
 
 
 def without_thebe(html: Path):
@@ -195,6 +243,7 @@ def build(out: Path = OUT, only: str = "") -> Path:
     shutil.move(out / "work" / "_build" / "html", done)
     for html in done.rglob("*.html"): without_thebe(html)
     shutil.rmtree(out / "work")
+    if wrong := broken_links(done): raise RuntimeError("\n".join(wrong))
     return done / "index.html"
 
 

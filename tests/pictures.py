@@ -2,7 +2,7 @@
 model that it shows. The pictures of nbs/8_figures are those of `make figures`.
 
 python tests/pictures.py                    all of them, one on each core
-python tests/pictures.py 02_dynamics grids  notebooks whose path holds one of these words
+python tests/pictures.py 04_dynamics grids  notebooks whose path holds one of these words
 """
 import base64, io, json, os, sys
 from concurrent.futures import ThreadPoolExecutor
