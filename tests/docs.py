@@ -136,7 +136,8 @@ def contents(source: Path, notebooks: list[Path], apis: list[str]) -> dict:
         f"nbs/{f.stem}" for f in notebooks if f.parent == NBS and f.stem not in ("index", "results")
     ]
     more = [dict(file=name) for name in ("CONTRIBUTING", "CHANGELOG")]
-    api = dict(file="api/index", sections=[dict(file=f"api/{m}") for m in apis])
+    api = [dict(file=f"api/{m}", title=m.removeprefix("vdsm.")) for m in apis]
+    api = dict(file="api/index", sections=api)
     return dict(format="jb-book", root="nbs/index", parts=[
         dict(caption="Notebooks", chapters=[dict(file=f) for f in top] + parts),
         dict(caption="Results", chapters=[dict(file="nbs/results")]),
@@ -149,7 +150,8 @@ def write_api(folder: Path, apis: list[str]):
     (folder / "index.md").write_text("# API\n\n```{tableofcontents}\n```\n")
     for module in apis:
         auto = f"```{{eval-rst}}\n.. automodule:: {module}\n   :members:\n   :undoc-members:\n```\n"
-        (folder / f"{module}.md").write_text(f"# {module}\n\n{auto}")
+        title = module.replace("_", r"\_")
+        (folder / f"{module}.md").write_text(f"# {title}\n\n{auto}")
 
 
 def write_source(source: Path, only: re.Pattern) -> None:
