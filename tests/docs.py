@@ -154,6 +154,18 @@ def write_api(folder: Path, apis: list[str]):
         (folder / f"{module}.md").write_text(f"# {title}\n\n{auto}")
 
 
+def copy_linked(source: Path):
+    "Copy the files of this repository that pages link to and that are no pages."
+    for page in [*source.rglob("*.md"), *source.rglob("*.ipynb")]:
+        links = {link for _, link, _ in LINK.findall(page.read_text()) if len(link) < 200}
+        for link in links:
+            copy = Path(os.path.normpath(page.parent / link.partition("#")[0]))
+            if not copy.is_relative_to(source) or copy.exists(): continue
+            if not (file := ROOT / copy.relative_to(source)).is_file(): continue
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, copy)
+
+
 def write_source(source: Path, only: re.Pattern) -> None:
     "What Jupyter Book reads."
     notebooks = [f for f in sorted(NBS.rglob("*.ipynb")) if ".ipynb_checkpoints" not in f.parts]
@@ -166,10 +178,8 @@ def write_source(source: Path, only: re.Pattern) -> None:
         nbformat.write(as_page(file, left_out), copy)
     for name in ("CONTRIBUTING.md", "CHANGELOG.md"):
         (source / name).write_text(relinked((ROOT / name).read_text(), ROOT, left_out))
-    for name in ("CITATION.cff", "examples/over_seeds.py", "figures/evidence"):
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        (source / name).parent.mkdir(parents=True, exist_ok=True)
-        copy(ROOT / name, source / name)
+    shutil.copytree(ROOT / "figures" / "evidence", source / "figures" / "evidence")
+    copy_linked(source)
     from_environment(source / "_assets")
     apis = sorted(m for m, file in modules().items() if file in chosen)
     write_api(source / "api", apis)
