@@ -10,8 +10,10 @@ from vdsm.data.sequences import SPLITS
 from vdsm.data.sprites import Sprites
 from vdsm.data.video_folder import VideoFolder
 from vdsm.lib.video_labels import deal_out
-from vdsm.data.registry import DATASETS
-from vdsm.training.runs import open_run
+from vdsm.data.registry import DATASETS, open_for_run
+from vdsm.evaluate.judge import JudgeConfig, get_judge, judge_of
+from vdsm.lib.tables import measure_runs
+from vdsm.training.runs import open_run, run_clips
 
 EVERY_CELL = None
 MAY_OPEN_TEST = {  # notebook -> ids of the cells that may
@@ -275,6 +277,82 @@ def test_test_clips_are_those_of_older_figures():
         [5845, 4470, 9002, 5321],
     ) and test.start[0, 0].tolist() == pytest.approx([24.540681838989258, 28.572933197021484])
     assert (deal_out(np.arange(20)) == "test").nonzero()[0].tolist() == [4, 5, 13]
+
+
+IDENTITIES = dict(  # what tells clips, or the identities that they show, apart
+    pendulum=lambda d: set(d.amplitude.tolist()),
+    sprites=lambda d: set(d.identity.tolist()),
+    moving_mnist=lambda d: {bytes(d.images[i].numpy()) for i in d.identity.unique()})
+
+
+def of_seed(name, seed, **options):
+    "Split -> what its clips show, for the run of a seed."
+    return {split: IDENTITIES[name](open_for_run(name, split, seed, **options)) for split in SPLITS}
+
+
+@pytest.mark.parametrize("name", IDENTITIES)
+def test_every_seed_holds_out_other_identities(name):
+    seeds = {seed: of_seed(name, seed) for seed in range(3)}
+    for splits in seeds.values():
+        assert sum(map(len, splits.values())) == len(set.union(*splits.values()))  # disjoint
+    for split in SPLITS[1:]:
+        sets = [splits[split] for splits in seeds.values()]
+        for i, one in enumerate(sets):
+            for other in sets[:i]: assert len(one & other) < .7 * len(one), split
+
+
+def test_seed_0_holds_out_what_it_always_did():
+    sprites, digits = run_clips("sprites")[1], run_clips("moving_mnist")
+    assert sprites.identity[::90].tolist() == [8, 85, 168, 248, 353, 433, 546, 645, 716, 801, 918, 1100]
+    assert [d.which[:4, 0].tolist() for d in digits] == [[7453, 541, 6630, 6453], [8291, 684, 1670, 6609]]
+    assert Sprites("test").identity.tolist() == run_clips("sprites", 0, "test")[1].identity.tolist()
+    for name in IDENTITIES: assert {d.split_seed for d in run_clips(name)} == {0}
+
+
+def test_a_division_can_be_asked_for():
+    assert of_seed("sprites", 2, split_seed=0) == of_seed("sprites", 0)
+    assert of_seed("sprites", 0, split_seed=2) == of_seed("sprites", 2)
+
+
+def test_a_run_does_not_meet_clips_of_another_division(tmp_path):
+    open_run("sprites", "smoke", 1, tmp_path / "run")
+    config = json.loads((tmp_path / "run" / "final" / "config.json").read_text())
+    assert config["split_seed"] == 1
+    open_run("sprites", "smoke", 1, tmp_path / "run", split="test")
+    with pytest.raises(ValueError, match="trained on clips of sprites with split_seed=1, and these have split_seed=0"):
+        open_run("sprites", "smoke", 1, tmp_path / "run", split_seed=0)
+
+
+def test_a_run_from_before_divisions_is_of_division_0(tmp_path):
+    open_run("sprites", "smoke", 1, tmp_path / "run", split_seed=0)
+    file = tmp_path / "run" / "final" / "config.json"
+    config = json.loads(file.read_text())
+    del config["split_seed"]
+    file.write_text(json.dumps(config))
+    open_run("sprites", "smoke", 1, tmp_path / "run", split_seed=0)
+    with pytest.raises(ValueError, match="split_seed=0, and these have split_seed=1"):
+        open_run("sprites", "smoke", 1, tmp_path / "run")
+
+
+def test_a_judge_knows_no_identity_that_its_clips_hold_out(tmp_path):
+    how = dict(config=JudgeConfig(width=4, hidden=8, steps=2, batch=4), folder=tmp_path)
+    judge = get_judge("sprites", **how)
+    assert judge_of(Sprites("validation"), judge, **how) is judge
+    other = judge_of(Sprites("validation", split_seed=1), judge, **how)
+    assert other is not judge and other.metadata["split_seed"] == 1
+    assert other.metadata["train"] != judge.metadata["train"]
+    assert {p.name for p in tmp_path.iterdir()} == {"sprites-train-0", "sprites-train-0-split1"}
+
+
+def test_a_table_over_seeds_says_which_divisions_it_is_over(tmp_path, monkeypatch):
+    monkeypatch.setattr("vdsm.training.runs.project_root", lambda: tmp_path)
+    found = {}
+    def measure(model, training, held_out, seed):
+        found[seed] = set(held_out.identity.tolist())
+        assert not found[seed] & set(training.identity.tolist())
+        return dict(a=1.)
+    about, _ = measure_runs("sprites", "smoke", "0,1", measure, 1000)
+    assert found[0] != found[1] and about["split_seeds"] == [0, 1]
 
 
 @pytest.mark.parametrize("films", [1, 2])

@@ -114,6 +114,7 @@ def draw_digits(
 def split_digits(
     root: Path, # folder of the files
     split: str, # 'train', 'validation' or 'test'
+    split_seed: int=0, # which images are for validation
 ) -> tuple[Tensor, Tensor, Tensor, str]: # images, labels, which images may be shown, the file
     "Images that a split may show; one in ten of the training file is for validation."
     part = 't10k' if split == 'test' else 'train'
@@ -121,8 +122,8 @@ def split_digits(
     digest = hashlib.sha256(images.numpy()).hexdigest()[:8]
     source = f"MNIST's {part} file of {len(images):,} images (sha256 of their bytes {digest}...)"
     if part == 't10k': return images, shows, torch.arange(len(images)), source
-    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
-    n = round(len(images)/10)
+    rng, n = torch.Generator().manual_seed(split_seed), round(len(images)/10)
+    order = torch.randperm(len(images), generator=rng)
     return images, shows, order[:n] if split == 'validation' else order[n:], source
 
 def check_counts(split: str, n_images: int, clips_per_image: int, available: int, source: str):
@@ -165,10 +166,12 @@ class MovingMNIST(Sequences):
         n_digits: int=1, # digits in a clip, 1 or 2
         root: Path|None=None, # folder of the files, see `mnist_folder`
         seed: int=0, # of images and paths
+        split_seed: int=0, # which training images are for validation
     ):
         if n_digits not in (1, 2): raise ValueError(f"n_digits={n_digits}: choose 1 or 2.")
+        self.split_seed = split_seed
         self.images, shows, usable, self.source = split_digits(mnist_folder(root),
-                                                               check_split(split))
+                                                               check_split(split), split_seed)
         default = dict(train=(9000, 2), validation=(1000, 2), test=(5500, 1))[split]
         k, times = (d if v is None else v for v, d in zip((n_images, clips_per_image), default))
         check_counts(split, k, times, len(usable), self.source)
@@ -212,10 +215,11 @@ def frames(self: MovingMNIST, clips: Tensor, times: Tensor) -> Tensor:
 
 # %% ../../nbs/1_data/03_moving_mnist.ipynb #info
 def moving_mnist_run(split: str, seed: int, n_images: int|None=None, **options) -> MovingMNIST:
-    "The clips of a run; `n_images` is the number of training images."
+    """The clips of a run; `n_images` is the number of training images. Each seed holds out other
+    images, unless `split_seed` is given."""
+    options = dict(split_seed=seed) | options
     return MovingMNIST(split, n_images if split == 'train' else None, seed=seed, **options)
 
 INFO = DatasetInfo(
     'moving_mnist', MovingMNIST, 'Moving MNIST', for_run=moving_mnist_run, n_experts=40, channels=1,
     headline=('digit', 'motion'), figures=('forty_frames',))
-

@@ -14,6 +14,7 @@ from sklearn.metrics import mutual_info_score
 from sklearn.svm import LinearSVC
 from torch import Tensor
 from ..data.sequences import Sequences
+from ..latents.codes import encode_data
 from ..model.interface import VideoModel
 
 # %% ../../nbs/5_evaluate/06_disentanglement.ipynb #factors
@@ -122,16 +123,12 @@ def code_metrics(
 def clip_codes(
     model: VideoModel,
     data: Sequences, # clips to encode
-    chunk: int=100, # clips at a time
 ) -> tuple[Tensor, int]: # means of the codes of each clip [N,D], and how many of them are static
     "Codes of whole clips side by side, static ones first, without those of single frames."
-    out = []
-    for idx in torch.arange(len(data)).split(chunk):
-        codes = model.encode(data.clips(idx))
-        dynamic = [g.mean for g in codes.dynamic.values() if g.mean.dim() == 2]
-        static = [g.mean.flatten(1) for g in codes.static.values()]
-        out.append(torch.cat([*static, *dynamic], 1).cpu())
-    return torch.cat(out), sum(g.shape[1] for g in static)
+    codes = encode_data(model, data)
+    static = [g.mean.flatten(1) for g in codes.static.values()]
+    dynamic = [g.mean for g in codes.dynamic.values() if g.mean.dim() == 2]
+    return torch.cat([*static, *dynamic], 1), sum(g.shape[1] for g in static)
 
 # %% ../../nbs/5_evaluate/06_disentanglement.ipynb #model-metrics
 def disentanglement_metrics(

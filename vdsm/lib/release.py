@@ -88,7 +88,8 @@ def release(
     file = Path(metrics or project_root()/'figures'/name/'metrics.json')
     report = measured_report(file, config)
     model = load_checkpoint(Path(run)/'final')
-    data = open_dataset(config['dataset'], 'validation')
+    division = {k: v for k, v in config.items() if k == 'split_seed' and v}
+    data = open_dataset(config['dataset'], 'validation', **division)
     clips = data.clips(torch.linspace(0, len(data) - 1, n_clips).long())
     parts, change = halvable(model, clips)
     halved = sum(n_weights(model.get_submodule(part)) for part in parts)
@@ -99,6 +100,6 @@ def release(
     model.metadata = dict(
         name=name, dataset=config['dataset'], preset=report['run']['preset'], seed=config['seed'],
         half=parts, half_difference=change, half_clips=n_clips,
-        attribution=data.attribution, **report)
+        attribution=data.attribution, **division, **report)
     model.save_pretrained(folder)
     return VDSM.from_pretrained(folder)

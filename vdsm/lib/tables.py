@@ -71,7 +71,9 @@ def measure_runs(
         measured[seed] = measure(of.model, of.training, of.held_out, seed)
         seconds += time.time() - start
         runs.append(describe_run(of.folder, preset, of.training, of.held_out))
-    run = {k: v for k, v in runs[0].items() if k not in ('seed', 'train_seconds')}
+    run = {k: v for k, v in runs[0].items() if k not in ('seed', 'split_seed', 'train_seconds')}
+    divisions = [r.get('split_seed', 0) for r in runs]
+    if any(divisions): run |= dict(split_seeds=divisions)
     run |= dict(seeds=list(measured), train_seconds=[r['train_seconds'] for r in runs],
                 measure_seconds=round(seconds, 1), n_clips=min(n_clips, len(of.held_out)))
     return run | about, over_seeds(measured)

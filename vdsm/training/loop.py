@@ -18,7 +18,7 @@ from fastcore.meta import delegates
 from lightning_fabric import Fabric
 from pathlib import Path
 from torch import Generator, nn
-from ..data.sequences import Sequences, check_clips
+from ..data.sequences import Sequences, check_clips, check_division
 from ..lib.checkpoint import (AFTER_STAGE_1, History, copy_after_stage_1, load_optimizer,
     newest_checkpoint, plain, prune_checkpoints, save_checkpoint, unpack_optimizer)
 from ..lib.method import Method, StageTrainer
@@ -66,6 +66,7 @@ def metadata(self: Run) -> dict: # plain values
     precision = self.fabric.strategy.precision
     return dict(
         dataset=self.data.name, clips=len(self.data), n_frames=self.data.n_frames, seed=self.seed,
+        split_seed=self.data.split_seed,
         preset=plain(self.preset), parameters=sum(p.numel() for p in self.model.parameters()),
         precision=precision.precision, scaler=precision.state_dict(),
         processes=self.fabric.world_size, **{k: getattr(self, k) for k in PLACE})
@@ -101,6 +102,8 @@ def check_same_run(
 ):
     "`ValueError` if a checkpoint belongs to another run than the one that is asked for."
     asked = run.metadata()
+    if saved.get('dataset') == run.data.name:
+        check_division(f'the run in {run.folder}', saved.get('split_seed', 0), run.data)
     differ = [k for k in ('dataset', 'clips', 'n_frames', 'seed') if saved.get(k) != asked[k]]
     if plain(saved['model']) != plain(run.preset.model): differ.append('preset (model)')
     for number in range(1, saved['stage'] + (saved['step'] > 0)): # stages that have taken steps
