@@ -96,8 +96,8 @@ def test_a_terminal_shows_how_far_it_is_and_what_came_out(reproduced):
     measured = json.loads((out / "metrics.json").read_text())["metrics"]
     colour = f"{measured['probe.s_hat.colour']:.1%}"
     assert re.search(rf"colour from s +{colour} +\(chance 14.3%\)", text)
-    still = f"{measured['rollout.angle_error.still']:.3f}"
-    assert re.search(rf"error of the angle, .* +\S+ rad +\(standing still {still} rad\)", text)
+    hanging = f"{measured['rollout.angle_error.hanging']:.3f}"
+    assert re.search(rf"error of the angle, .* rad +\(hanging straight down {hanging} rad\)", text)
     assert "figures/pendulum_smoke/pendulum.ipynb" in text and "swap.gif" in text
     for hint in ("explore.ipynb", "vdsm reproduce sprites", "vdsm figures"): assert hint in text
     assert not WARNING.search(text), text

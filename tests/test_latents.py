@@ -110,8 +110,8 @@ def test_probes_of_both_protocols(model):
     equal(metrics["probe.d.speed.chance"], .5)
     close(metrics["probe.s_hat.colour.majority"], 1/7, eps=.01)
     equal(metrics, probe_all(model, *data))  # the same numbers every time
-    assert "| speed |" in probe_table(metrics)
-    both = probe_protocols(model, *data, torch.arange(70))
+    assert "| speed |" in probe_table(metrics, data[0].static_factors)
+    both = probe_protocols(model, *data, torch.arange(70), draws=2)
     names = [f"{p}.{k}_clips" for p in ("probe", "probe_paper") for k in ("train", "test")]
     equal([both[k] for k in names], [140, 70, 49, 21])
     close(both["probe.d.speed"], metrics["probe.d.speed"], eps=.1)  # another order of clips

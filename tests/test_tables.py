@@ -13,7 +13,8 @@ from vdsm.evaluate.judge import JudgeConfig, get_judge
 
 METRICS = dict(
     table1="""consistency.reconstruction.colour consistency.rollout.mean
-        probe.s_hat.colour probe_mlp.d_sample.speed probe.d.colour.majority
+        probe.s_hat.colour probe_mlp.d_sample.speed probe.d.colour.majority probe.s.speed
+        probe_mlp.z_sample.colour probe.d_sample.colour.low probe_mlp.s.colour.high
         probe_paper.d.speed.chance probe_paper_mlp.s_hat_sample.colour
         probe_paper.test_clips judge.speed""",
     table2="""consistency.reconstruction.mean sample.prior.speed.h_y
@@ -22,12 +23,18 @@ METRICS = dict(
         consistency.other.colour.high judge.colour.ece judge.speed.temperature""",
     extrapolation="""rollout.window.angle_error rollout.lstm.visible_far
         rollout.transition.angle_error_far rollout.still.angle_error
-        rollout.hanging.angle_error_far""",
+        rollout.hanging.angle_error_far rollout.hanging.angle_error.low
+        rollout.window.angle_error.high rollout.angle_error.hanging""",
     swap_benchmark="""swap.action.prior.accuracy swap.action.donor.is swap.content.prior.h_y_x
         swap.content.donor.same.colour swap.content.lstm.score swap.real.is
         swap.action.fitted.accuracy.low swap.action.donor.as_donor.colour
         swap.action.true.all_correct swap.action.copy.all_correct swap.action.blank.score
         swap.action.prior.calibrated.h_y_x""")
+ROWS = dict(  # what stands in every table of its kind, whatever the model reaches
+    table1=["colour | mean of s-hat", *(f"colour | mean of {c} (used by swaps)" for c in "sdz")]
+        + [f"speed | sample of {code}" for code in ("s", "s-hat", "d", "z")]
+        + ["speed | none: chance, most frequent class"],
+    extrapolation=["baseline: hangs straight down", "baseline: stands still"])
 RECORD = {"dataset", "preset", "seeds", "n_clips", "split", "versions", "device", "measure_seconds"}
 JUDGED = ("table1", "table2", "swap_benchmark")
 
@@ -42,6 +49,7 @@ def run(name, place, seeds, **parameters):
     "Metrics and record of a table, and what its notebook printed."
     smallest = dict(dataset="pendulum", preset="smoke", seeds=seeds, n_clips=60)
     if name in JUDGED: smallest["judge_steps"] = 20
+    if name == "table1": smallest["draws"] = 2
     cells = run_figure(name, place / "executed.ipynb", place, **smallest | parameters)
     return read_report(folder(name, place)), printed(cells)
 
@@ -64,6 +72,8 @@ def test_table_reruns(name, place):
     assert about["held_out_clips"] == 700
     table = (folder(name, place) / "table.md").read_text()
     assert "seed 0, 1" in table and "±" in table and "60 " in table and "nan" not in table
+    for line in ROWS.get(name, ()): assert f"| {line} |" in table, line
+    if name in ROWS: assert "| worst seed |" in table and "95 % interval" in table
     if name in JUDGED:                                      # twenty steps are too few
         assert about["judge"]["held_out"] == "test"
         assert "right on 1,008 clips of the test split" in said and "unfit for" in said

@@ -82,6 +82,8 @@ def watch(
 # %% ../../nbs/lib/12_reproduce.ipynb #key
 MEASURES = [ # label, its metric, label of the comparison, its metric, format of both
     ('error of the angle, frames 17-40', 'rollout.angle_error',
+     'hanging straight down', 'rollout.angle_error.hanging', '{:.3f} rad'),
+    ('error of the angle, frames 17-40', 'rollout.angle_error', # of older files
      'standing still', 'rollout.angle_error.still', '{:.3f} rad'),
     ('digit predicted right after a swap', 'digit.swap', 'chance', 'digit.chance', '{:.1%}'),
     ('distance to the trajectory after a swap', 'path.swap.error',
@@ -106,6 +108,8 @@ def key_figures(
     rows = [(f'{f} from {name}', k := f'probe.{code}.{f}', 'chance', f'{k}.chance', '{:.1%}')
             for (name, code), of in zip(CODES, told) for f in of]
     rows = [r for r in rows + MEASURES if r[1] in metrics and r[3] in metrics]
+    first = {label: row for label, *row in reversed(rows)} # one comparison of each
+    rows = [(label, *first[label]) for label in dict.fromkeys(r[0] for r in rows)]
     return [(what, form.format(metrics[k]), f'{beside} {form.format(metrics[other])}')
             for what, k, beside, other, form in rows]
 
