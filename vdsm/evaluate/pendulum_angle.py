@@ -114,10 +114,11 @@ WAYS = dict(window='re-inference', lstm='decoder LSTM', transition='transition n
 
 def angle_table(
     metrics: dict[str, float], # from `rollout_metrics`, maybe over seeds
+    last: int=100, # frame of the second span
 ) -> str: # Markdown
     "Mean absolute error in radians and share of visible bobs: a row a method, baselines last."
     head, rows = ['method'], [[label] for label in WAYS.values()]
-    for suffix, frames in {'': 'frames 17-40', '_far': 'frames 41-100'}.items():
+    for suffix, frames in {'': 'frames 17-40', '_far': f'frames 41-{last}'}.items():
         head += [f'error, {frames}', '95 % interval', 'worst seed', f'visible, %, {frames}']
         for way, row in zip(WAYS, rows):
             error, seen = (f'rollout.{way}.{k}{suffix}' for k in ('angle_error', 'visible'))
