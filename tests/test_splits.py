@@ -303,8 +303,9 @@ def test_every_seed_holds_out_other_identities(name):
 
 def test_seed_0_holds_out_what_it_always_did():
     sprites, digits = run_clips("sprites")[1], run_clips("moving_mnist")
-    assert sprites.identity[::90].tolist() == [8, 85, 168, 248, 353, 433, 546, 645, 716, 801, 918, 1100]
-    assert [d.which[:4, 0].tolist() for d in digits] == [[7453, 541, 6630, 6453], [8291, 684, 1670, 6609]]
+    assert sprites.identity[::180].tolist() == [8, 168, 353, 546, 716, 918]
+    first = [d.which[:4, 0].tolist() for d in digits]
+    assert first == [[7453, 541, 6630, 6453], [8291, 684, 1670, 6609]]
     assert Sprites("test").identity.tolist() == run_clips("sprites", 0, "test")[1].identity.tolist()
     for name in IDENTITIES: assert {d.split_seed for d in run_clips(name)} == {0}
 
@@ -319,7 +320,7 @@ def test_a_run_does_not_meet_clips_of_another_division(tmp_path):
     config = json.loads((tmp_path / "run" / "final" / "config.json").read_text())
     assert config["split_seed"] == 1
     open_run("sprites", "smoke", 1, tmp_path / "run", split="test")
-    with pytest.raises(ValueError, match="trained on clips of sprites with split_seed=1, and these have split_seed=0"):
+    with pytest.raises(ValueError, match="with split_seed=1, and these have split_seed=0"):
         open_run("sprites", "smoke", 1, tmp_path / "run", split_seed=0)
 
 

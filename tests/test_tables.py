@@ -31,8 +31,8 @@ METRICS = dict(
         swap.action.true.all_correct swap.action.copy.all_correct swap.action.blank.score
         swap.action.prior.calibrated.h_y_x""")
 ROWS = dict(  # what stands in every table of its kind, whatever the model reaches
-    table1=["colour | mean of s-hat", *(f"colour | mean of {c} (used by swaps)" for c in "sdz")]
-        + [f"speed | sample of {code}" for code in ("s", "s-hat", "d", "z")]
+    table1=["colour | ŝ, mean", *(f"colour | {c}, mean (used by swaps)" for c in "sdz")]
+        + [f"speed | {c}, sample" for c in "sŝdz"]
         + ["speed | none: chance, most frequent class"],
     extrapolation=["baseline: hangs straight down", "baseline: stands still"])
 RECORD = {"dataset", "preset", "seeds", "n_clips", "split", "versions", "device", "measure_seconds"}
