@@ -1,10 +1,13 @@
-"`make pictures` replaces the outputs of notebooks, and leaves a notebook that fails as it was."
+"""Notebooks keep enough pictures, and nothing that does not belong in a repository. `make pictures`
+replaces them, and leaves a notebook that fails as it was."""
 import base64, io, json
 import nbformat, pytest
-import pictures
+import counts, pictures
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from PIL import Image
+from sync import NBS
 
+NOTEBOOKS = sorted(f for f in NBS.rglob("*.ipynb") if ".ipynb_checkpoints" not in f.parts)
 KERNEL = dict(kernelspec=dict(name="python3", display_name="python3", language="python"))
 DRAW = """from IPython.display import display
 from PIL import Image
@@ -30,6 +33,20 @@ def folder(tmp_path, monkeypatch):
         return file
     write.old = old["image/png"]
     return write
+
+
+def saved(file):
+    "A notebook as it is saved."
+    return nbformat.read(file, as_version=4)
+
+
+def test_enough_pictures():
+    "Two in a notebook of the spine, one where something is evaluated; Sprites with its licence."
+    assert not counts.few_pictures() and not counts.unlicensed_pictures()
+
+
+@pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda f: str(f.relative_to(NBS)))
+def test_saved_outputs(file): assert not pictures.problem(saved(file))
 
 
 def picture(file):
@@ -62,6 +79,32 @@ def test_outputs_that_do_not_belong_in_a_repository(folder, tmp_path):
     assert pictures.run(file) == "a cell writes to stderr"
     file = folder("1_data/00_one.ipynb", f"print({str(tmp_path)!r})")
     assert "holds the path" in pictures.run(file)
+    file = folder("1_data/00_one.ipynb", "print('see /home/me/file.txt')")
+    assert pictures.run(file) == "an output holds a path, /home/..."
+    show = f"from IPython.display import display; display({{{pictures.PLOTLY!r}: {{}}}}, raw=True)"
+    file = folder("1_data/00_one.ipynb", show)
+    assert pictures.run(file).startswith("a plot has no PNG")
     file = folder("1_data/00_one.ipynb", "print('a'*2_000_000)")
     assert pictures.run(file) == "it has 2.0 MB; the limit is 1.5 MB"
     assert picture(file) == folder.old
+
+
+def test_what_is_refused_in_a_saved_notebook():
+    def said(*found): return pictures.problem(new_notebook(cells=[new_code_cell("", outputs=[*found])]))
+    text = lambda words: new_output("stream", name="stdout", text=words)
+    assert said(text("nbs/1_data/00_one.ipynb and https://a.org/home/x, 3/usr/4")) == ""
+    assert said(new_output("error", ename="ValueError")) == "an output holds a traceback"
+    assert said(text("Traceback (most recent call last)")) == "an output holds a traceback"
+    assert said(text(r"C:\\Users\\me")).startswith("an output holds a path")
+    drawing = new_output("display_data", {"image/svg+xml": "<text>/tmp/x</text>"})
+    assert said(drawing).startswith("an output holds a path")
+
+
+def test_too_few_pictures_are_found(monkeypatch):
+    "Counted on four notebooks, of which two lack one."
+    drawn = new_output("display_data", {"image/png": ""})
+    found = [counts.Cell(NBS / file, "a", "", [drawn]*n) for file, n in (
+        ("2_model/00.ipynb", 2), ("2_model/01.ipynb", 1), ("5_evaluate/00.ipynb", 1),
+        ("5_evaluate/01.ipynb", 0), ("lib/00.ipynb", 0))]
+    monkeypatch.setattr(counts, "cells", lambda: found)
+    assert counts.few_pictures() == ["2_model/01.ipynb: 1", "5_evaluate/01.ipynb: 0"]
