@@ -21,6 +21,7 @@ pio.renderers.default = 'plotly_mimetype+png' if HAS_CHROMIUM else 'plotly_mimet
 HUES = dict(blue='#0072B2', red='#D55E00', green='#009E73', magenta='#CC79A7', orange='#E69F00',
             cyan='#56B4E9', black='#000000', yellow='#F0E442')
 PALETTE = tuple(HUES.values())[:7] # without yellow, which is too light for a line
+pio.templates['plotly_white'].layout.colorway = PALETTE # of plots that name no colour
 MARKERS = ('circle', 'x', 'square', 'diamond', 'cross', 'triangle-up', 'star') # for print in grey
 NAMES = dict( # key of the log -> what it is
     nats_x='reconstruction, -log p(x | s, z)', nats_s='KL of s', nats_d='KL of d', nats_z='KL of z',
