@@ -90,7 +90,9 @@ def test_outputs_that_do_not_belong_in_a_repository(folder, tmp_path):
 
 
 def test_what_is_refused_in_a_saved_notebook():
-    def said(*found): return pictures.problem(new_notebook(cells=[new_code_cell("", outputs=[*found])]))
+    def said(*found):
+        cell = new_code_cell("", outputs=[*found])
+        return pictures.problem(new_notebook(cells=[cell]))
     text = lambda words: new_output("stream", name="stdout", text=words)
     assert said(text("nbs/1_data/00_one.ipynb and https://a.org/home/x, 3/usr/4")) == ""
     assert said(new_output("error", ename="ValueError")) == "an output holds a traceback"
