@@ -4,6 +4,7 @@
 #   DATASET   or another notebook of nbs/8_figures: `python -m vdsm reproduce --help` lists both
 #   PRESET    how to train: quick, or bf16 on a processor with bfloat16 instructions
 #   SEED      of the run
+#   SEEDS     of the runs that tables are made of, as in make figures FIGURES=table1 SEEDS=0,1,2
 #   FOLDER    with your videos, for DATASET=your_videos
 #   FIGURES   which figures, as in FIGURES="table1 film"; FIGURE_DATASETS: of which data sets
 #   JOBS      how many figures at a time; 0: one per core
@@ -12,6 +13,7 @@
 DATASET ?= pendulum
 PRESET ?=
 SEED ?= 0
+SEEDS ?= 0
 FOLDER ?=
 FIGURES ?=
 FIGURE_DATASETS ?=
@@ -32,18 +34,18 @@ ifndef OMP_WAIT_POLICY
 export GOMP_SPINCOUNT ?= 1000
 endif
 
-RUN_OPTIONS = $(if $(PRESET),--preset $(PRESET)) --seed $(SEED)
-
 .PHONY: help reproduce figures pictures test lab notebooks evidence mutants gif counts docs
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 reproduce: .venv/ready ## train on DATASET, measure it, and write figures/DATASET/
-	@python -m vdsm reproduce $(DATASET) $(RUN_OPTIONS) $(if $(FOLDER),--folder "$(FOLDER)")
+	@python -m vdsm reproduce $(DATASET) $(if $(PRESET),--preset $(PRESET)) --seed $(SEED) \
+		$(if $(FOLDER),--folder "$(FOLDER)")
 
 figures: .venv/ready ## all figures and tables; only what changed, and missing runs are trained first
-	@python -m vdsm figures $(FIGURES) --datasets "$(FIGURE_DATASETS)" --jobs $(JOBS) $(RUN_OPTIONS)
+	@python -m vdsm figures $(FIGURES) --datasets "$(FIGURE_DATASETS)" \
+		--jobs $(JOBS) $(if $(PRESET),--preset $(PRESET)) --seeds $(SEEDS)
 
 pictures: .venv/ready ## re-execute the notebooks that hold pictures, except those of nbs/8_figures
 	JOBS=$(JOBS) python tests/pictures.py $(NOTEBOOKS)

@@ -5,7 +5,7 @@ import nbformat, pytest
 from conftest import Missing
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from sync import ROOT
-from vdsm.commands.figures import figures
+from vdsm.commands.figures import figures, plan
 
 POSIX = os.name == "posix"
 if POSIX: import fcntl, pty, termios
@@ -222,8 +222,9 @@ def test_make_hands_on_what_was_said():
     assert said("reproduce") == "python -m vdsm reproduce pendulum --seed 0"
     own = said("reproduce", "DATASET=your_videos", "FOLDER=my clips/2026", "PRESET=bf16")
     assert own.endswith('reproduce your_videos --preset bf16 --seed 0 --folder "my clips/2026"')
-    some = said("figures", "FIGURES=film table1", "FIGURE_DATASETS=pendulum sprites", "JOBS=3")
-    words = 'film table1 --datasets "pendulum sprites" --jobs 3 --seed 0'
+    some = said("figures", "FIGURES=film table1", "FIGURE_DATASETS=pendulum sprites", "JOBS=3",
+                "SEEDS=0,1")
+    words = 'film table1 --datasets "pendulum sprites" --jobs 3 --seeds 0,1'
     assert some == f"python -m vdsm figures {words}"
 
 
@@ -294,7 +295,19 @@ def test_a_missing_run_is_trained_first_and_if_it_fails_so_do_its_figures(projec
     code, said = project()
     assert code and made(said) == []
     assert said[-1] == "not made: figures/first_toy figures/broken_toy figures/last_toy"
-    assert [line for line in said if re.match("the run of toy failed: .*'toy'", line)], said
+    assert [line for line in said if re.match("the run of toy, seed 0 failed: .*'toy'", line)], said
+
+
+def test_several_seeds_need_a_run_each(project):
+    code = "dataset = ''\nseed = 0\nseeds = '0'"
+    parameters = new_code_cell(code, metadata=dict(tags=["parameters"]))
+    file = project.at / "nbs/8_figures/first.ipynb"
+    nbformat.write(new_notebook(cells=[parameters], metadata=KERNEL), file)
+    runs, (job,) = plan([("first", "toy")], seeds="2,5")
+    assert [r.name for r in runs] == [f"the run of toy, seed {seed}" for seed in (2, 5)]
+    assert job.needs == runs and job.parameters == dict(dataset="toy", seed=2, seeds="2,5")
+    with pytest.raises(ValueError, match="give whole numbers with commas"):
+        plan([("first", "toy")], seeds="2;5")
 
 
 def test_the_report_comes_last_and_over_what_there_is(project):

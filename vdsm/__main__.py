@@ -39,15 +39,16 @@ def parser() -> Parser:
     one.add_argument('dataset', nargs='?', default='pendulum',
                      help='data set, or another notebook of nbs/8_figures; default: pendulum')
     one.add_argument('--folder', default='', help='with videos, for your_videos')
+    one.add_argument('--seed', type=int, default=0)
     one.ending = lambda: choices('reproduce')
     many = commands.add_parser('figures', help='figures and tables; a missing run is trained first')
     many.add_argument('names', nargs='*', help='of nbs/8_figures; default: all')
     many.add_argument('--datasets', default='', help='with commas between; default: all')
     many.add_argument('--jobs', type=int, default=0, help='at the same time; default: one per core')
+    many.add_argument('--seeds', default='0', help='with commas between; default: 0')
     many.ending = lambda: choices('figures')
     for command in (one, many):
         command.add_argument('--preset', default='', help='default: quick')
-        command.add_argument('--seed', type=int, default=0)
     return top
 
 # %% ../nbs/lib/14_command_line.ipynb #main

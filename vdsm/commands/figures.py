@@ -17,6 +17,7 @@ from .notebook import NotebookRun, clone_root, kernel_environment
 from .reproduce import watch
 from ..data.registry import DATASETS
 from ..lib.progress import Line
+from ..lib.tables import parse_seeds
 
 # %% ../../nbs/lib/13_figures.ipynb #which-code
 OF_ALL = ('action_transfer', 'embeddings', 'experts', 'generation', 'traversals')
@@ -145,7 +146,7 @@ def run_job(root: Path, dataset: str, preset: str, seed: int) -> Job:
     "Train the run that `open_run` opens."
     code = f"from vdsm.training.runs import open_run\nopen_run({dataset!r}, {preset!r}, {seed})"
     folder = root/'data'/'runs'/f'{dataset}-{preset}-{seed}'
-    return training(f'the run of {dataset}', code, folder/'final'/'config.json')
+    return training(f'the run of {dataset}, seed {seed}', code, folder/'final'/'config.json')
 
 def judge_job(root: Path, dataset: str) -> Job:
     "Train the judge that `get_judge` gets."
@@ -177,16 +178,19 @@ def figure_job(
 def plan(
     figures: list[tuple[str, str]], # from `all_figures`
     preset: str='', # '': quick
-    seed: int=0,
+    seeds: str='0', # with commas between
 ) -> tuple[list[Job], list[Job]]: # runs and judges, figures
     "The jobs of all figures."
     root = clone_root()
     package, given = package_code(root), {}
     if preset: given |= dict(preset=preset)
-    if seed: given |= dict(seed=seed, seeds=str(seed))
-    runs = {d: run_job(root, d, preset or 'quick', seed) for _, d in figures}
+    if seeds != '0': given |= dict(seed=parse_seeds(seeds)[0], seeds=seeds)
+    runs = {(d, seed): run_job(root, d, preset or 'quick', seed)
+            for _, d in figures for seed in parse_seeds(seeds)}
     judges = {d: judge_job(root, d) for name, d in figures if name in JUDGED}
-    needs = lambda name, d: [runs[d], *([judges[d]] if name in JUDGED else [])]
+    def needs(name, d): # all seeds for all: a notebook that takes one is made after them
+        return [job for (of, _), job in runs.items() if of == d] + (
+            [judges[d]] if name in JUDGED else [])
     jobs = [figure_job(name, d, given, package, needs(name, d)) for name, d in figures]
     return [*runs.values(), *judges.values()], jobs
 
@@ -199,12 +203,12 @@ def figures(
     names: list[str]=(), # of notebooks; empty: all that suit the data set
     datasets: list[str]=(), # empty: those that are here
     preset: str='', # '': quick
-    seed: int=0,
+    seeds: str='0', # with commas between; a notebook that takes one seed gets the first
     jobs: int=0, # at the same time; 0: one per core
     file=None, # where to write; default sys.stdout
 ) -> int: # exit code
     "Make all figures that are missing or out of date."
-    before, made = plan(all_figures(names, datasets), preset, seed)
+    before, made = plan(all_figures(names, datasets), preset, seeds)
     os.chdir(root := clone_root())
     has_report = (root/'nbs'/'8_figures'/'report.ipynb').exists()
     report = [figure_job('report', '', {}, package_code(root), [])] if has_report else []
