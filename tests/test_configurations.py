@@ -7,7 +7,7 @@ from vdsm.model.vdsm import VDSMConfig
 from vdsm.training.annealing import Anneal, constant
 from vdsm.lib.checkpoint import read_history
 from vdsm.lib.method import StageTrainer
-from vdsm.training.loop import check_channels, train
+from vdsm.training.loop import check_frames, train
 from vdsm.training.presets import FrameStage, Preset, SequenceStage
 
 DRAWN, PARTS = 240, 8  # configurations in all, tests that share them
@@ -148,6 +148,6 @@ def test_six_in_ten_are_not_refused():
     above."""
     refused = 0
     for i in range(DRAWN):
-        try: data, preset = build(drawn_options(random.Random(i))); check_channels(data, preset)
+        try: data, preset = build(drawn_options(random.Random(i))); check_frames(data, preset)
         except ValueError: refused += 1
     assert DRAWN - refused >= TRAIN*DRAWN and refused > DRAWN/10

@@ -32,34 +32,38 @@ def pendulum_angle(
 # %% ../../nbs/1_data/01_pendulum.ipynb #cell09
 COLOURS = dict(red=(1, .1, .1), orange=(1, .55, 0), yellow=(1, 1, .1), green=(.1, .9, .2),
                cyan=(0, .9, .9), blue=(.2, .3, 1), magenta=(1, .2, .9))
-# pivot (x, y), length of the rod, radius of the bob, in pixels
+# pivot (x, y), length of the rod, radius of the bob, in pixels of a frame of 64
 PIVOT, ROD, BOB = (32., 14.), 29., 5.5
 
 def draw_pendulum(
     angle: Tensor, # theta [...], radians
     rgb: Tensor, # colour of the bob [...,3] in [0,1]
-) -> Tensor: # [...,3,64,64] in [0,1]
+    size: int=FRAME, # height and width of the picture, pixels
+) -> Tensor: # [...,3,size,size] in [0,1]
     "Anti-aliased picture of a pendulum."
-    y, x = torch.meshgrid(torch.arange(FRAME) + .5, torch.arange(FRAME) + .5, indexing='ij')
-    x, y = x - PIVOT[0], y - PIVOT[1]
+    k, at = size/FRAME, torch.arange(size) + .5
+    y, x = torch.meshgrid(at, at, indexing='ij')
+    x, y = x - k*PIVOT[0], y - k*PIVOT[1]
     sin, cos = angle.sin()[..., None, None], angle.cos()[..., None, None]
     along, across = x*sin + y*cos, x*cos - y*sin # coordinates along and across the rod
-    rod = (1.25 - torch.hypot(across, along - along.clamp(0, ROD))).clamp(0, 1)
-    bob = (BOB + .5 - torch.hypot(across, along - ROD)).clamp(0, 1).unsqueeze(-3)
+    rod = (.75*k + .5 - torch.hypot(across, along - along.clamp(0, k*ROD))).clamp(0, 1)
+    bob = (k*BOB + .5 - torch.hypot(across, along - k*ROD)).clamp(0, 1).unsqueeze(-3)
     return (.45*rod.unsqueeze(-3)*(1 - bob) + rgb[..., None, None]*bob)
 
 # %% ../../nbs/1_data/01_pendulum.ipynb #cell11
 def read_angle(
-    x: Tensor, # pictures [...,3,64,64] in [0,1]
+    x: Tensor, # pictures [...,3,H,H] in [0,1]
 ) -> tuple[Tensor, Tensor, Tensor]: # angle [...], saturation mass [...], colour [...,3]
-    "Angle of the bob, its area in pixels of full saturation, and its mean colour."
+    """Angle of the bob, its area in pixels of full saturation of a frame of 64, and its mean
+    colour."""
+    k = x.shape[-1]/FRAME
     sat = x.amax(-3) - x.amin(-3)
     sat = sat * (sat > .25)
     mass = sat.sum((-1, -2))
-    at = torch.arange(FRAME, device=x.device) + .5
+    at = torch.arange(x.shape[-1], device=x.device) + .5
     weight = sat / mass.clamp(min=1e-6)[..., None, None]
-    dx, dy = (weight.sum(-2)*at).sum(-1) - PIVOT[0], (weight.sum(-1)*at).sum(-1) - PIVOT[1]
-    return torch.atan2(dx, dy), mass, (x*weight.unsqueeze(-3)).sum((-1, -2))
+    dx, dy = ((weight.sum(axis)*at).sum(-1) - k*p for axis, p in zip((-2, -1), PIVOT))
+    return torch.atan2(dx, dy), mass/k**2, (x*weight.unsqueeze(-3)).sum((-1, -2))
 
 # %% ../../nbs/1_data/01_pendulum.ipynb #cell14
 class Pendulum(Sequences):
@@ -71,8 +75,9 @@ class Pendulum(Sequences):
         n_clips: int=2000, # clips
         n_frames: int=16, # frames a clip
         seed: int=0, # of amplitudes and phases
+        size: int=FRAME, # height and width of a frame, pixels
     ):
-        i = torch.arange(n_clips)
+        self.size, i = size, torch.arange(n_clips)
         factors = dict(colour=i % len(COLOURS), speed=i//len(COLOURS) % len(SPEEDS))
         super().__init__('pendulum', split, n_frames, factors,
                          dict(colour=tuple(COLOURS), speed=tuple(SPEEDS)), factors['colour'])
@@ -84,8 +89,8 @@ class Pendulum(Sequences):
         angle = self.angle(motion, times)
         rgb = self.rgb[identity].expand(*angle.shape, 3).reshape(-1, 3)
         some = zip(angle.flatten().split(64), rgb.split(64))
-        return torch.cat([draw_pendulum(*few) for few in some]).view(*angle.shape, 3, FRAME, FRAME)
-    def frames(self, clips, times): return self.render_swap(clips, clips, times)
+        drawn = torch.cat([draw_pendulum(*few, self.size) for few in some])
+        return drawn.view(*angle.shape, 3, self.size, self.size)
 
 # %% ../../nbs/1_data/01_pendulum.ipynb #angle
 @patch
@@ -97,6 +102,11 @@ def angle(self: Pendulum,
     c = clips.numpy()
     theta = pendulum_angle(times.double().numpy(), self.omega[c], self.amplitude[c], self.phase[c])
     return torch.from_numpy(theta).float()
+
+@patch
+def frames(self: Pendulum, clips: Tensor, times: Tensor) -> Tensor:
+    "As `Sequences.frames`."
+    return self.render_swap(clips, clips, times)
 
 # %% ../../nbs/1_data/01_pendulum.ipynb #info
 def pendulum_run(split: str, seed: int, **options) -> Pendulum:

@@ -161,6 +161,11 @@ def clips(self: Sequences,
     times = torch.arange(n_frames or self.n_frames)
     return self.frames(*torch.broadcast_tensors(idx[:, None], times))
 
+@patch(as_prop=True)
+def frame_size(self: Sequences) -> int: # pixels
+    "Height and width of a frame."
+    return self.clips([0], 1).shape[-1]
+
 @patch
 def __getitem__(self: Sequences, i: int) -> Tensor: return self.clips([i])[0]
 
@@ -321,6 +326,7 @@ class DatasetInfo:
     n_experts: int = 15            # of a mixture decoder: about the number of different appearances
     n_frames: int = 16             # of its clips
     channels: int = 3              # 3: colour, 1: grey
+    size: int = FRAME              # height and width of a frame, pixels
     headline: tuple[str, ...] = () # factors that a run prints at its end; default: all
     figures: tuple[str, ...] = ()  # notebooks of nbs/8_figures, beside those that suit all
     # 'table1', 'table2', 'table3', 'swap' -> published figures

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SHEET', 'LAYERS', 'ACTIONS', 'DIRECTIONS', 'ATTRIBUTION', 'SOURCE', 'HASHES', 'SPRITE_CLASSES', 'TABLE_1', 'TABLE_2',
-           'SWAP', 'INFO', 'sprite_sheets', 'read_sheet', 'Sprites', 'sprites_run']
+           'SWAP', 'INFO', 'sprite_sheets', 'read_sheet', 'read_layers', 'times_larger', 'Sprites', 'sprites_run']
 
 # %% ../../nbs/1_data/02_sprites.ipynb #cell03
 import numpy as np, torch
@@ -85,6 +85,20 @@ def read_sheet(
     return torch.stack([cells[row + view, list(columns)] for row, columns in ACTIONS.values()
                         for view in DIRECTIONS.values()])
 
+# %% ../../nbs/1_data/02_sprites.ipynb #layers
+def read_layers(root: Path) -> list[Tensor]: # of each layer, cells [variants,9,8,4,64,64], bytes
+    "All layers, in the order in which they are laid on one another."
+    layers = [torch.stack([read_sheet(root/k/f'{i}.png') for i in range(n)])
+              for k, n in LAYERS.items()]
+    # not stacked: sums of a run depend in their last bits on how its pixels lie in memory
+    return [*layers, read_sheet(root/'shoes'/'1.png')[None]]
+
+def times_larger(size: int) -> int: # times that each pixel is repeated in both directions
+    "What makes frames of `size` pixels of sprites; `ValueError` if no repetition does."
+    if size > 0 and size % FRAME == 0: return size//FRAME
+    raise ValueError(f"size={size}: a sprite has {FRAME} by {FRAME} pixels, and each can be "
+                     f"repeated; choose {FRAME} or a multiple of it.")
+
 # %% ../../nbs/1_data/02_sprites.ipynb #classes
 SPRITE_CLASSES = { # factor -> names of its classes
     **{k: tuple(f'{k} {i}' for i in range(n)) for k,
@@ -100,16 +114,13 @@ class Sprites(Sequences):
     def __init__(self,
         split: str='train', # 896 identities to train on, 112 others in each of the other splits
         root: Path|None=None, # folder of the sheets, see `sprite_sheets`
-        split_seed: int=0, # which identities are held out
+        seed: int=0, # chooses the identities that are held out
+        size: int=FRAME, # height and width of a frame: 64, or a multiple in which pixels repeat
     ):
-        root, n, self.split_seed = sprite_sheets(root), self.n_held_out, split_seed
+        self.repeats, n = times_larger(size), self.n_held_out
         first = dict(test=0, validation=n, train=2*n)[check_split(split)]
-        self.layers = [torch.stack([read_sheet(root/k/f'{i}.png') for i in range(count)])
-                       for k, count in LAYERS.items()]
-        self.layers.append(read_sheet(root/'shoes'/'1.png')[None])
-        sizes = list(LAYERS.values())
-        order = torch.randperm(int(np.prod(sizes)),
-                               generator=torch.Generator().manual_seed(split_seed))
+        self.layers, sizes = read_layers(sprite_sheets(root)), list(LAYERS.values())
+        order = torch.randperm(int(np.prod(sizes)), generator=torch.Generator().manual_seed(seed))
         chosen = order[first:None if split == 'train' else first + n].sort().values
         identity, motion = chosen.repeat_interleave(9), torch.arange(9).repeat(len(chosen))
         body, pants, shirt, hair = torch.unravel_index(identity, sizes)
@@ -128,7 +139,8 @@ def render_swap(self: Sprites, motion: Tensor, identity: Tensor, times: Tensor) 
         cell = layer[which, motion, times].float()/255
         rgb, alpha = cell[..., :3, :, :], cell[..., 3:, :, :]
         x = alpha*rgb + (1 - alpha)*x
-    return x
+    n = self.repeats
+    return x if n == 1 else x.repeat_interleave(n, -1).repeat_interleave(n, -2)
 
 @patch
 def frames(self: Sprites, clips: Tensor, times: Tensor) -> Tensor:
@@ -149,8 +161,8 @@ SWAP = { # accuracy in per cent, IS, H(y|x), H(y)
     'DBSE': (100., 8.942, .006, 2.197), 'SKD': (100., 8.999, 1.6e-7, 2.197)}
 
 def sprites_run(split: str, seed: int, **options) -> Sprites:
-    "The clips of a run; each seed holds out other identities, unless `split_seed` is given."
-    return Sprites(split, **dict(split_seed=seed) | options)
+    "The clips of a run; those that are held out are the same for every seed."
+    return Sprites(split, **options)
 
 INFO = DatasetInfo(
     'sprites', Sprites, 'Sprites', for_run=sprites_run, n_experts=40, n_frames=8,

@@ -47,7 +47,7 @@ class Judge(nn.Module):
         size: int=64, # height and width of a frame, pixels
     ):
         super().__init__()
-        self.config, self.classes, self.metadata = config, classes, {}
+        self.config, self.classes, self.metadata, self.size = config, classes, {}, size
         w, H = config.width, config.hidden
         sizes = (channels, w, 2*w, 4*w, 8*w)
         convs = [m for i, o in zip(sizes, sizes[1:]) for m in conv_block(i, o)]
@@ -71,7 +71,7 @@ def features(self: Judge,
 ) -> Tensor: # h [B,2*hidden], on the CPU
     "Features of clips, the input of the heads."
     device = self.heads.weight.device
-    some = check_clips(clips).split(chunk)
+    some = check_clips(clips, f'clips for a judge of size {self.size}', self.size).split(chunk)
     return torch.cat([self.embed(x.to(device)).float().cpu() for x in some])
 
 @patch
@@ -91,7 +91,8 @@ def judge_loss(
 ) -> Tensor: # scalar, nats a clip
     "Sum of the cross-entropies of all heads."
     device = judge.heads.weight.device
-    logits = judge.logits(judge.embed(check_clips(data.clips(idx), data.name).to(device)))
+    x = check_clips(data.clips(idx), data.name, judge.size).to(device)
+    logits = judge.logits(judge.embed(x))
     return sum(F.cross_entropy(v, data.factors[k][idx].to(device)) for k, v in logits.items())
 
 # %% ../../nbs/5_evaluate/01_judge.ipynb #new-judge

@@ -19,7 +19,7 @@ from ..model.interface import Codes, Gaussian, VideoModel
 LOST = math.pi/2 # error of a frame without a bob, radians
 
 def angle_errors(
-    x: Tensor, # predicted frames [B,T,3,64,64]
+    x: Tensor, # predicted frames [B,T,3,H,H]
     truth: Tensor, # angles [B,T], radians
     rgb: Tensor, # true colours [B,3]
 ) -> tuple[Tensor, Tensor]: # error [B,T] in radians, visible in full colour [B,T]
@@ -61,7 +61,7 @@ def without_first_frame(codes: Codes) -> Codes:
 
 def seen_errors(
     model: VideoModel,
-    clips: Tensor, # [B,T,3,64,64]
+    clips: Tensor, # [B,T,3,H,H]
     truth: Tensor, # angles [B,T], radians
     rgb: Tensor, # true colours [B,3]
 ) -> dict[str, float]: # rollout.from_first.angle_error, rollout.posterior.angle_error

@@ -27,8 +27,8 @@ def n_weights(module: torch.nn.Module) -> int:
 
 def all_pictures(
     model: VDSM,
-    clips: Tensor, # [B,T,C,64,64], B even
-) -> Tensor: # [2B,T,C,64,64]
+    clips: Tensor, # [B,T,C,H,W], B even
+) -> Tensor: # [2B,T,C,H,W]
     "Clips reconstructed, and with their actions swapped in both ways."
     a, b = clips.chunk(2)
     swaps = [swap(model, a, b, 'action', by) for by in ('posterior', 'transition')]
@@ -45,7 +45,7 @@ def rounded(
 
 def halvable(
     model: VDSM,
-    clips: Tensor, # [B,T,C,64,64], B even
+    clips: Tensor, # [B,T,C,H,W], B even
 ) -> tuple[list[str], float]: # parts, and the largest change of a pixel with all of them
     "Parts whose half precision changes no picture."
     whole, parts, largest = all_pictures(model, clips), [], 0.

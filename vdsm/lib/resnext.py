@@ -47,7 +47,7 @@ def kinetics_input(
     clips: Tensor, # [B,T,C,H,W] in [0,1], C 1 or 3
 ) -> Tensor: # [B,3,16,112,112]
     "Clips in the form in which the network was trained on them."
-    B, T, C = check_clips(clips).shape[:3]
+    B, T, C = check_clips(clips, size=None).shape[:3]
     at = (torch.arange(FRAMES) + max(0, (T - FRAMES)//2)) % T
     frames = clips[:, at].flatten(0, 1)
     x = F.interpolate(frames, (SIDE, SIDE), mode='bilinear', align_corners=False)

@@ -47,7 +47,7 @@ def now(device: torch.device) -> float: # seconds
 # %% ../../nbs/lib/07_step_timing.ipynb #cell05
 def kinds_of_step(
     stage: int, # 1 or 2
-    x: Tensor, # clips [B,T,3,64,64]
+    x: Tensor, # clips [B,T,3,H,W]
     encoded: tuple[Tensor, Pseudo], # of them, from `encode_all`, on the same device
 ) -> dict[str, FrameBatch|ClipBatch]: # value of `explain` -> batch of the stage
     "What a step reconstructs."
@@ -66,7 +66,7 @@ def make_step(
     model: VDSM,
     stage: int, # 1 or 2
     plain: bool, # the plain form
-    x: Tensor, # clips [B,T,3,64,64]
+    x: Tensor, # clips [B,T,3,H,W]
     given: FrameBatch|ClipBatch, # from `kinds_of_step`
     freeze_s: bool, # the layers of s, as `SequenceTrainer` does
 ) -> Callable[[], None]:
@@ -107,7 +107,7 @@ def time_steps(
     reconstructs 'pseudo'-observations."""
     torch.manual_seed(0)
     fabric = Fabric(accelerator=accelerator, devices=1, precision=precision)
-    data = ArraySequences(torch.rand(batch, frames, 3, 64, 64))
+    data = ArraySequences(torch.rand(batch, frames, 3, config.size, config.size))
     model = fabric.to_device(VDSM(config))
     x, device = fabric.to_device(data.clips(slice(None))), fabric.device
     features, seen_as = encode_all(model, data)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fastcore.basics import patch
 from torch import nn, Tensor
 from typing import NamedTuple
-from ..data.sequences import check_clips
+from ..data.sequences import FRAME, check_clips
 from ..lib.pretrained import METHODS, Pretrained
 
 # %% ../../nbs/2_model/00_interface.ipynb #gaussian
@@ -85,6 +85,9 @@ class VideoModel(nn.Module, Pretrained):
     @property
     def device(self) -> torch.device: # of the parameters
         return next(self.parameters()).device
+    @property
+    def frame_size(self) -> int: # height and width of a frame, pixels
+        return getattr(self.config, 'size', FRAME)
 
 # %% ../../nbs/2_model/00_interface.ipynb #checks
 @patch
@@ -92,7 +95,8 @@ def as_batch(self: VideoModel,
     clips: Tensor, # [B,T,C,H,W], or one clip [T,C,H,W], or one picture [C,H,W], in [0,1]
 ) -> Tensor: # [B,T,C,H,W], on the model's device
     "Checked clips, one clip or picture as a batch of one; `ValueError` in a sentence."
-    clips = check_clips(clips[None, None] if clips.dim() == 3 else clips)
+    name, size = f'clips for a {self.method} of size {self.frame_size}', self.frame_size
+    clips = check_clips(clips[None, None] if clips.dim() == 3 else clips, name, size)
     return clips.reshape(-1, *clips.shape[-4:]).to(self.device)
 
 @patch

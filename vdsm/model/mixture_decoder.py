@@ -9,6 +9,8 @@ __all__ = ['OWN', 'WIDE', 'NARROW', 'BlendedLinear', 'BlendedConvTranspose2d', '
 import math, torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import nn, Tensor
+from ..data.sequences import FRAME
+from .configuration import layer_channels
 from .encoder import SLOPE
 
 # %% ../../nbs/2_model/03_mixture_decoder.ipynb #cell05
@@ -74,17 +76,17 @@ class MoEDecoder(nn.Module):
     def __init__(self,
         n_experts: int, # Ns, also the size of s
         z_dim: int, # size of z
-        channels: tuple[int, ...]=(128, 64, 32, 16), # of the pictures of 4, 8, 16 and 32 pixels
+        channels: tuple[int, ...]=(128, 64, 32, 16), # as in `VDSMConfig`: of 4, 8, ... pixels
         out_channels: int=3, # of a frame
+        size: int=FRAME, # height and width of a frame, pixels
     ):
         super().__init__()
-        if len(channels) != 4:
-            raise ValueError(f"decoder: {len(channels)} sizes in channels={channels}; give four, "
-                             "for pictures of 4, 8, 16 and 32 pixels.")
+        channels = layer_channels('decoder', channels, size)
         gain, n_in = math.sqrt(2/(1 + SLOPE**2)), n_experts + z_dim
         self.n_experts, self.channels = n_experts, channels
         self.first = BlendedLinear(n_experts, n_in, channels[0]*16, n_in, gain)
-        sizes = zip(channels, (*channels[1:], out_channels), (gain, gain, gain, gain/20))
+        gains = (gain,)*(len(channels) - 1) + (gain/20,)
+        sizes = zip(channels, (*channels[1:], out_channels), gains)
         self.convs = nn.ModuleList(BlendedConvTranspose2d(n_experts, *size) for size in sizes)
         self.register_buffer('inverse_temperature', torch.ones(()))
     def init_from_data(self,
@@ -107,7 +109,7 @@ def forward(self: MoEDecoder,
     s: Tensor, # static factors [B,Ns]
     z: Tensor, # poses [B,T,z]
     mix: Tensor|None=None, # weights of the experts [B,Ns]; default s-hat
-) -> Tensor: # logits [B,T,C,64,64]
+) -> Tensor: # logits [B,T,C,size,size]
     "Decode all frames of all sequences at once."
     (B, T, _), mix = z.shape, self.mixture(s) if mix is None else mix
     h = self.first(torch.cat([self.n_experts*s[:, None].expand(B, T, -1), z], -1), mix)
@@ -120,7 +122,7 @@ def decode_in_a_loop(
     decoder: MoEDecoder,
     s: Tensor, # [B,Ns]
     z: Tensor, # [B,T,z]
-) -> Tensor: # logits [B,T,C,64,64]
+) -> Tensor: # logits [B,T,C,size,size]
     "The plain form of `decoder(s, z)`: one sequence after the other. For comparison only."
     bank, out = (decoder.first, *decoder.convs), []
     for s_n, z_n, mix in zip(s, z, decoder.mixture(s)):

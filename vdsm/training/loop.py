@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PLACE', 'RETRIES', 'DIAGNOSED', 'LACKS', 'Run', 'check_same_run', 'check_processes', 'train_stage', 'resumed',
            'save_step', 'checkpoint', 'go_back', 'stop_button', 'in_any', 'train_stages', 'end_stage', 'warn_if_slow',
-           'train_method', 'start_or_resume', 'TwoStages', 'check_channels', 'diagnose_run', 'try_device', 'try_step',
+           'train_method', 'start_or_resume', 'TwoStages', 'check_frames', 'diagnose_run', 'try_device', 'try_step',
            'train']
 
 # %% ../../nbs/3_train/04_training_loop.ipynb #cell03
@@ -26,6 +26,7 @@ from ..lib.pretrained import load_weights, read_config
 from ..lib.progress import Progress
 from ..lib.threads import batch_in_parts
 from ..model.diagnosis import Diagnosis, diagnose
+from ..model.configuration import is_size
 from ..model.frames import FrameBatch, KLWeights
 from ..model.sequences import ClipBatch
 from ..model.vdsm import VDSM
@@ -293,11 +294,12 @@ def start_or_resume(
 # %% ../../nbs/3_train/04_training_loop.ipynb #vdsm
 class TwoStages(Method):
     "VDSM: stage 1 on frames without order (eq. 7), then stage 2 on clips (eq. 4)."
-    def check_data(self, data: Sequences): check_channels(data, self.preset)
+    def check_data(self, data: Sequences): check_frames(data, self.preset)
     def new_model(self) -> VDSM: return VDSM(self.preset.model)
     def init_weights(self, run: Run):
         stage = replace(self.preset.stage1, batch=64, decoded=None)
-        batch, _ = frame_batch(run.data, stage, Generator().manual_seed(run.seed))
+        rng, size = Generator().manual_seed(run.seed), run.model.frame_size
+        batch, _ = frame_batch(run.data, stage, rng, size)
         run.model.init_from_data(batch.x.to(run.fabric.device))
     def try_device(self, run: Run): try_device(run)
     def begin_stage(self, run: Run): init_dynamics(run)
@@ -308,12 +310,20 @@ class TwoStages(Method):
         if run.stage == 1: run.model.copy_stage_1() # so that what is saved can be used
     def settings(self, number: int, saved: dict) -> dict: return stage_settings(number, saved)
 
-def check_channels(data: Sequences, preset: Preset):
+# %% ../../nbs/3_train/04_training_loop.ipynb #check-frames
+def check_frames(data: Sequences, preset: Preset):
     "`ValueError` for clips that the model cannot take."
-    x = check_clips(data.clips(range(min(8, len(data)))), data.name)
-    if x.shape[2] != preset.model.channels:
-        raise ValueError(f"{data.name}: frames have {x.shape[2]} channels and the model takes "
-                         f"{preset.model.channels}; set channels={x.shape[2]} in the model's "
+    x, config = check_clips(data.clips(range(min(8, len(data)))), data.name, None), preset.model
+    channels, found, size = x.shape[2], x.shape[-1], config.size
+    if found != size:
+        could = (f"set size={found} in the model's VDSMConfig, as get_preset(..., size={found}) "
+                 "does, or ") if is_size(found) else ""
+        raise ValueError(f"{data.name}: frames are {found} by {found} pixels and the model's "
+                         f"configuration has size={size}; {could}resize the frames to {size} by "
+                         f"{size}.")
+    if channels != config.channels:
+        raise ValueError(f"{data.name}: frames have {channels} channels and the model takes "
+                         f"{config.channels}; set channels={channels} in the model's "
                          "VDSMConfig, or read the clips in another form.")
 
 # %% ../../nbs/3_train/04_training_loop.ipynb #diagnose

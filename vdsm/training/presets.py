@@ -7,7 +7,7 @@ __all__ = ['COUNT', 'COUNT_OR_NONE', 'RATE', 'CURVE', 'SHARE', 'FRAME_RULES', 'S
            'RENAMED', 'PAPER_1', 'PAPER_2', 'RELEASED', 'RELEASED_1', 'RELEASED_2', 'RELEASED_MUG', 'TWO_RISES',
            'QUICK_2', 'QUICK', 'BIG', 'PRESETS', 'whole', 'at_least_1', 'above_zero', 'two_rising', 'refuse',
            'FrameStage', 'SequenceStage', 'check_combination', 'Preset', 'stage_settings', 'for_any', 'at_full_size',
-           'released', 'smoke', 'all_presets', 'add_preset', 'get_preset']
+           'released', 'smoke', 'all_presets', 'add_preset', 'at_size', 'get_preset']
 
 # %% ../../nbs/3_train/01_presets.ipynb #cell03
 import math, numpy as np
@@ -178,7 +178,7 @@ def for_any(
     few, T = min(8, info.n_frames), info.n_frames
     return Preset(
         VDSMConfig(n_experts=info.n_experts, z_dim=30, d_dim=50, encoder=(16, 32, 64, 128, 128),
-                   channels=info.channels),
+                   channels=info.channels, size=info.size),
         FrameStage(steps, batch=16, **PAPER_1),
         SequenceStage(
             steps, batch=16, frames=(few, T), pseudo_fraction=.7, pseudo_batch=32,
@@ -233,7 +233,8 @@ def at_full_size(
 ) -> Preset:
     "20 sequences, 16 grouped frames and 10,000 steps a stage, unless something else is asked for."
     info, stage = dataset_info(dataset), dict(steps=10_000, batch=20)
-    config = replace(BIG, n_experts=info.n_experts, channels=info.channels, **model)
+    of_data = dict(n_experts=info.n_experts, channels=info.channels, size=info.size)
+    config = replace(BIG, **of_data | model)
     return Preset(config, FrameStage(**stage | dict(frames=16) | one),
                   SequenceStage(**stage | dict(frames=(info.n_frames, info.n_frames)) | two))
 
@@ -272,10 +273,19 @@ def add_preset(
     if dataset not in PRESETS: PRESETS[dataset] = all_presets(dataset)
     PRESETS[dataset][name] = preset
 
+# %% ../../nbs/3_train/01_presets.ipynb #at-size
+def at_size(
+    preset: Preset,
+    size: int, # height and width of a frame, pixels
+) -> Preset:
+    "The same preset with a model for frames of a size; `ValueError` for a size that makes none."
+    return replace(preset, model=replace(preset.model, size=size))
+
 # %% ../../nbs/3_train/01_presets.ipynb #cell09
 def get_preset(
     dataset: str, # name of the data set
     name: str='quick', # 'quick', 'bf16', 'paper', 'released' or 'smoke'; for Sprites 'small' too
+    size: int|None=None, # height and width of a frame, pixels; default: as the preset has it
 ) -> Preset:
     "A preset by name; `ValueError` that lists the names otherwise."
     if dataset in DATASETS and dataset not in PRESETS: PRESETS[dataset] = all_presets(dataset)
@@ -285,4 +295,5 @@ def get_preset(
     if name not in PRESETS[dataset]:
         raise ValueError(f"unknown preset {name!r} for {dataset}; choose one of "
                          f"{', '.join(PRESETS[dataset])}.")
-    return PRESETS[dataset][name]
+    preset = PRESETS[dataset][name]
+    return preset if size is None else at_size(preset, size)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ..data.registry import dataset_info, open_for_run
 from ..data.sequences import SPLITS, Sequences, project_root
 from ..model.vdsm import VDSM
-from .presets import get_preset
+from .presets import at_size, get_preset
 from .loop import train
 
 # %% ../../nbs/3_train/05_runs.ipynb #clips
@@ -53,6 +53,7 @@ def open_run(
     "Load a run, or train it; `KeyboardInterrupt` if somebody stopped the training, which is saved."
     chosen = get_preset(dataset, preset)
     training, held_out = run_clips(dataset, seed, split, **options)
+    chosen = at_size(chosen, training.frame_size)
     name = f'{dataset}-{preset}-{seed}'
     folder = Path(folder or project_root()/'data'/'runs'/name)
     model = train(training, chosen, folder, seed=seed)

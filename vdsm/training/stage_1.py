@@ -18,11 +18,12 @@ def frame_batch(
     data: Sequences, # clips to train on
     stage: FrameStage, # sizes of the batch
     rng: Generator, # draws identities and frames
+    size: int|None=None, # height and width that frames must have, pixels; None: any
 ) -> tuple[FrameBatch, int]: # the batch, and its number of frames
     "Frames of random identities, which stage 1 reconstructs in a step."
     n, T = stage.batch, stage.frames
     x = data.frames(*identity_frames(data, n, T, rng))
-    batch = FrameBatch(check_clips(x, f'a batch of {data.name}'))
+    batch = FrameBatch(check_clips(x, f'a batch of {data.name}', size))
     if (stage.decoded or T) < T:
         batch = batch._replace(at=torch.randperm(T, generator=rng)[:stage.decoded].sort().values)
     return batch, n*T
@@ -40,7 +41,7 @@ class FrameTrainer(StageTrainer):
         lr = self.set_rate(stage.lr*stage.lr_factor(u))
         if stage.inverse_temperature:
             model.decoder.inverse_temperature.fill_(stage.inverse_temperature(u))
-        batch, n_frames = frame_batch(self.run.data, stage, rng)
+        batch, n_frames = frame_batch(self.run.data, stage, rng, model.frame_size)
         elbo = self.loss('eq. 7', lambda: model.elbo(1))
         loss = elbo(fabric.to_device(batch), weights)/n_frames
         done = self.update(loss, elbo, self.optimizer, stage.clip_norm)

@@ -42,7 +42,8 @@ def encode_all(
     static, pose, parts = model.frame_guide.static, model.frame_guide.pose, []
     for i in range(0, len(data), chunk):
         x = data.clips(range(i, min(i + chunk, len(data))))
-        features = model.encoder(check_clips(x, f'{data.name}, clips {i} on').to(model.device))
+        x = check_clips(x, f'{data.name}, clips {i} on', model.frame_size)
+        features = model.encoder(x.to(model.device))
         embedded = static.embed(features).mean(1)
         found = features, embedded, *pseudo_observations(*pose(features))
         parts.append([v.cpu() for v in found])
@@ -63,6 +64,7 @@ def clip_batch(
     stage: SequenceStage, # sizes of the batch
     rng: Generator, # draws clips, windows and lengths
     pseudo: bool, # observe pseudo-observations, not pixels
+    size: int|None=None, # height and width that frames must have, pixels; None: any
 ) -> tuple[ClipBatch, int]: # the batch, and its number of frames
     "Windows of random clips: what stage 2 reconstructs in a step, and the features it sees."
     T, (features, observed) = min(draw(*stage.frames, rng), data.n_frames), encoded
@@ -73,7 +75,7 @@ def clip_batch(
         s, z = (v[clips[:, 0]] for v in observed[:2]), (v[clips, times] for v in observed[2:])
         return batch._replace(pseudo=Pseudo(*s, *z)), len(clips)*T
     at = torch.randperm(T, generator=rng)[:stage.decoded or T].sort().values
-    x = check_clips(data.frames(clips[:, at], times[:, at]), f'a batch of {data.name}')
+    x = check_clips(data.frames(clips[:, at], times[:, at]), f'a batch of {data.name}', size)
     if stage.static_from_other_clip:
         other = other_clip(data, clips[:, 0], rng)[:, None]
         batch = batch._replace(static_features=features[other, times[:, :context]])
@@ -97,7 +99,8 @@ class SequenceTrainer(StageTrainer):
         model.guide.static.requires_grad_(pseudo or stage.train_static_on_pixels)
         if stage.inverse_temperature:
             model.decoder.inverse_temperature.fill_(stage.inverse_temperature(u))
-        batch, n_frames = clip_batch(self.run.data, self.encoded, stage, rng, pseudo)
+        batch, n_frames = clip_batch(self.run.data, self.encoded, stage, rng, pseudo,
+                                     model.frame_size)
         elbo = self.loss((horizon, pseudo), lambda: model.elbo(2, horizon))
         loss = elbo(fabric.to_device(batch), weights)/n_frames
         done = self.update(loss, elbo, self.optimizer, stage.clip_norm)

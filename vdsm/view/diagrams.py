@@ -17,7 +17,6 @@ from html import escape
 from pyro.infer.inspect import get_model_relations
 from torch import Tensor
 from typing import Callable
-from ..data.sequences import FRAME
 from ..model.frames import KLWeights
 from ..model.sequences import ClipBatch
 from ..model.vdsm import VDSM
@@ -98,7 +97,8 @@ def sites_above(
     n_frames: int,
 ) -> list[tuple[str, str]]: # from, to
     "Dependencies between sites and networks; all frames are decoded in one call."
-    shape, T = (1, vdsm.config.channels, FRAME, FRAME), range(1, n_frames + 1)
+    size, T = vdsm.frame_size, range(1, n_frames + 1)
+    shape = 1, vdsm.config.channels, size, size
     def model():
         x, features = torch.rand(1, n_frames, *shape[1:]), vdsm.encoder.n_features
         vdsm.model(ClipBatch(torch.zeros(1, n_frames, features), x), KLWeights())
