@@ -114,13 +114,14 @@ class Sprites(Sequences):
     def __init__(self,
         split: str='train', # 896 identities to train on, 112 others in each of the other splits
         root: Path|None=None, # folder of the sheets, see `sprite_sheets`
-        seed: int=0, # chooses the identities that are held out
+        split_seed: int=0, # which identities are held out
         size: int=FRAME, # height and width of a frame: 64, or a multiple in which pixels repeat
     ):
-        self.repeats, n = times_larger(size), self.n_held_out
+        self.repeats, n, self.split_seed = times_larger(size), self.n_held_out, split_seed
         first = dict(test=0, validation=n, train=2*n)[check_split(split)]
         self.layers, sizes = read_layers(sprite_sheets(root)), list(LAYERS.values())
-        order = torch.randperm(int(np.prod(sizes)), generator=torch.Generator().manual_seed(seed))
+        order = torch.randperm(int(np.prod(sizes)),
+                               generator=torch.Generator().manual_seed(split_seed))
         chosen = order[first:None if split == 'train' else first + n].sort().values
         identity, motion = chosen.repeat_interleave(9), torch.arange(9).repeat(len(chosen))
         body, pants, shirt, hair = torch.unravel_index(identity, sizes)
@@ -161,8 +162,8 @@ SWAP = { # accuracy in per cent, IS, H(y|x), H(y)
     'DBSE': (100., 8.942, .006, 2.197), 'SKD': (100., 8.999, 1.6e-7, 2.197)}
 
 def sprites_run(split: str, seed: int, **options) -> Sprites:
-    "The clips of a run; those that are held out are the same for every seed."
-    return Sprites(split, **options)
+    "The clips of a run; each seed holds out other identities, unless `split_seed` is given."
+    return Sprites(split, **dict(split_seed=seed) | options)
 
 INFO = DatasetInfo(
     'sprites', Sprites, 'Sprites', for_run=sprites_run, n_experts=40, n_frames=8,

@@ -13,7 +13,7 @@ from ipywidgets import Button, Dropdown, HBox, HTML, Tab, Text, VBox
 from pathlib import Path
 from torch import Tensor
 from ..data.registry import open_dataset
-from ..data.sequences import Sequences, identity_frames, project_root
+from ..data.sequences import Sequences, check_division, identity_frames, project_root
 from ..evaluate.probes import FactorProbes
 from ..latents import code_directions
 from ..lib.pretrained import from_pretrained, pretrained_names
@@ -65,11 +65,14 @@ def open_both(
     if dataset is None and not trained:
         raise ValueError("this model does not say what it was trained on; give its clips: "
                          "Explorer(model, dataset).")
-    data = dataset if isinstance(dataset, Sequences) else open_dataset(dataset or trained, 'test')
+    division = {k: v for k, v in model.metadata.items() if k == 'split_seed' and v}
+    data = dataset
+    if not isinstance(data, Sequences): data = open_dataset(dataset or trained, 'test', **division)
     if trained not in (None, data.name):
         raise ValueError(f"the model was trained on {trained} and these are clips of {data.name}; "
                          f"give Explorer(model, {trained!r}), or a model of {data.name} "
                          f"(pretrained models: {', '.join(pretrained_names())}).")
+    if trained: check_division('the model', division.get('split_seed', 0), data)
     check_frames(model, data)
     return model, data
 
