@@ -34,18 +34,18 @@ ifndef OMP_WAIT_POLICY
 export GOMP_SPINCOUNT ?= 1000
 endif
 
+HOW = $(if $(PRESET),--preset $(PRESET))
+
 .PHONY: help reproduce figures pictures test lab notebooks evidence mutants gif counts docs
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 reproduce: .venv/ready ## train on DATASET, measure it, and write figures/DATASET/
-	@python -m vdsm reproduce $(DATASET) $(if $(PRESET),--preset $(PRESET)) --seed $(SEED) \
-		$(if $(FOLDER),--folder "$(FOLDER)")
+	@python -m vdsm reproduce $(DATASET) $(HOW) --seed $(SEED) $(if $(FOLDER),--folder "$(FOLDER)")
 
 figures: .venv/ready ## all figures and tables; only what changed, and missing runs are trained first
-	@python -m vdsm figures $(FIGURES) --datasets "$(FIGURE_DATASETS)" \
-		--jobs $(JOBS) $(if $(PRESET),--preset $(PRESET)) --seeds $(SEEDS)
+	@python -m vdsm figures $(FIGURES) --datasets "$(FIGURE_DATASETS)" --jobs $(JOBS) $(HOW) --seeds $(SEEDS)
 
 pictures: .venv/ready ## re-execute the notebooks that hold pictures, except those of nbs/8_figures
 	JOBS=$(JOBS) python tests/pictures.py $(NOTEBOOKS)
