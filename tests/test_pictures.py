@@ -46,7 +46,10 @@ def test_enough_pictures():
 
 
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda f: str(f.relative_to(NBS)))
-def test_saved_outputs(file): assert not pictures.problem(saved(file))
+def test_saved_outputs(file):
+    ids = [cell["id"] for cell in json.loads(file.read_text())["cells"]]
+    assert len(ids) == len(set(ids))
+    assert not pictures.problem(saved(file))
 
 
 def picture(file):
