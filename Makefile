@@ -36,7 +36,7 @@ endif
 
 HOW = $(if $(PRESET),--preset $(PRESET))
 
-.PHONY: help reproduce figures pictures test lab notebooks evidence mutants gif counts docs
+.PHONY: help reproduce figures pictures test lab notebooks evidence measured mutants gif counts docs
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ notebooks: .venv/ready ## write modules, README and RESULTS from the notebooks, 
 
 evidence: .venv/ready ## keep the results NAMES as evidence, from which README and RESULTS are computed
 	python tests/sync.py $(or $(NAMES),$(error which? Say NAMES="pendulum table1_pendulum"))
+
+measured: .venv/ready ## measure the pretrained models NAMES on their test splits, and keep the figures
+	@python -c "import sys; from vdsm.lib.release_metrics import keep_metrics; keep_metrics(*sys.argv[1:])" $(or $(NAMES),pendulum sprites)
 
 mutants: .venv/ready ## make 300 small mistakes in the code, one at a time, and see which ones no test notices
 	python tests/mutants.py
