@@ -44,6 +44,8 @@ MAY_OPEN_TEST = {  # notebook -> ids of the cells that may
     # names the split of older files, opens nothing
     "lib/03_report": {"read"},
     "lib/06_release": {"half-test"},  # the released pendulum is shown
+    # final figures of the released models
+    "lib/24_release_metrics": {"measure", "kept"},
     "4_latents/00_codes": {"cell05"},
     "4_latents/01_swap": {"models"},  # the released Sprites was
     # trained on validation

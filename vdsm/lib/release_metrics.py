@@ -86,7 +86,7 @@ def all_metrics(
 
 # %% ../../nbs/lib/24_release_metrics.ipynb #describe
 FILES = {False: 'metrics.json', True: 'metrics_few.json'} # whether few clips are measured -> file
-FEW = dict(pendulum=(280, 112), sprites=(252, 112)) # clips of the training and of the test split
+FEW = dict(pendulum=(140, 56), sprites=(126, 63)) # clips of the training and of the test split
 
 def digest(*files: Path) -> str:
     "What identifies the contents of some files."
@@ -131,7 +131,7 @@ def measure_pretrained(
         else: train, test = (Subset(d, n) for d, n in sizes)
     if dataset == 'pendulum' and few: judge = PendulumReader()
     elif not few: judge = get_judge(dataset, split='test')
-    options = dict(n_clips=100, rolled=14) if few else {}
+    options = dict(n_clips=42, rolled=7) if few else {}
     metrics = all_metrics(model, train, test, judge, **options)
     return describe_model(name, train, test, judge), metrics
 
