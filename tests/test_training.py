@@ -13,7 +13,7 @@ from vdsm.lib.checkpoint import AFTER_STAGE_1, checkpoints, read_history
 from vdsm.lib.method import Method, StageTrainer
 from vdsm.lib.pretrained import load_checkpoint, read_config
 from vdsm.model.interface import VideoModel
-from vdsm.training.loop import RETRIES, Run, TwoStages, train, train_method, try_device
+from vdsm.training.loop import RETRIES, Run, TwoStages, train, train_method
 from vdsm.training.presets import get_preset
 
 SMOKE = get_preset("pendulum", "smoke")
@@ -255,7 +255,7 @@ def test_channels_that_the_model_does_not_take_are_named(tmp_path):
 def test_a_device_without_an_operator_is_named_before_training(tmp_path, data, monkeypatch):
     def run_on(device):
         run = Run(TwoStages(SMOKE), data, tmp_path, Fabric(accelerator=device, devices=1))
-        try_device(run)
+        run.method.try_device(run)
         return run
     # all there: nothing is said, nothing changes
     before = {k: v.clone() for k, v in run_on("cpu").model.state_dict().items()}
@@ -263,9 +263,12 @@ def test_a_device_without_an_operator_is_named_before_training(tmp_path, data, m
     def absent(*args, **kwargs): raise NotImplementedError("The operator 'aten::col2im' is not "
                                                            "currently implemented for the MPS "
                                                            "device.\nIf you want")
-    monkeypatch.setattr(torch.nn.functional, "fold", absent)
-    with pytest.raises(RuntimeError, match="lacks something that training needs "
-                                           ".*col2im.*accelerator='cpu'"): run_on("cpu")
+    said = "lacks something that training needs .*col2im.*accelerator='cpu'"
+    needed = (nn.functional, "fold"), (nn.utils, "clip_grad_norm_"), (torch.linalg, "svd")
+    for module, name in needed:
+        with monkeypatch.context() as patch, pytest.raises(RuntimeError, match=said):
+            patch.setattr(module, name, absent)
+            run_on("cpu")
     assert not list(tmp_path.iterdir())
 
 
