@@ -8,6 +8,7 @@ from vdsm.lib.report import read_metrics
 # A share of clips moves by one clip or draw between machines, other figures in their last digits.
 SHARES = "probe", "consistency", "swap", "sample", "dci", "mig", "sap", "code"
 SHARE, RELATIVE = .03, .02
+COUNTS = ".clips", "_clips", "_clusters", ".pairs", ".chance", ".dimensions", ".draws", ".classes"
 # What the shipped pendulum reaches on all test clips, and what chance or a blank picture gives.
 AT_LEAST = {"probe.s.colour": .99, "probe.d.speed": .99, "probe_mlp.d.speed": .99,
             "dci.informativeness": .98, "rollout.window.visible": .99}
@@ -21,7 +22,7 @@ def kept(name, few): return read_metrics(pretrained_folder() / name / FILES[few]
 
 def tolerance(key, value):
     "How far a figure may be from the one that was kept."
-    if key.endswith((".clips", "_clips", ".pairs", ".chance", ".dimensions")): return 1e-6
+    if key.endswith(COUNTS): return 1e-6
     of_clips = key.split(".")[0].split("_mlp")[0] in SHARES
     return max(RELATIVE * abs(value), SHARE if of_clips else 1e-4)
 

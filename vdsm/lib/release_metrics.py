@@ -55,11 +55,12 @@ def judged_metrics(
     train: Sequences, # training clips
     test: Sequences, # held-out clips
     n_clips: int, # at most, of each way to generate
-) -> dict[str, float]: # as the measures name them; sample_train.<...> for the training clips
+    draws: int, # of sampled codes, where they are swapped
+) -> dict[str, float]: # as the measures name them
     "What a judge makes of reconstructions, swaps and samples."
     n, out = min(n_clips, len(test)), {}
-    for measure in (consistency_metrics, swap_metrics): out |= measure(model, judge, test, n)
-    out |= sample_metrics(model, judge, train, n)
+    out |= consistency_metrics(model, judge, test, n) | sample_metrics(model, judge, train, n)
+    out |= swap_metrics(model, judge, test, n, draws=draws)
     torch.manual_seed(0)
     x = test.clips(range(n))
     made = dict(reconstruction=model.decode(model.encode(x)), prior=model.sample(n, test.n_frames),
@@ -75,14 +76,16 @@ def all_metrics(
     judge=None, # a `Judge` or a `PendulumReader`; None: nothing is judged
     n_clips: int=1000, # at most, to judge
     rolled: int=140, # at most, to extrapolate
+    draws: int=5, # of sampled codes, where they are probed or swapped
 ) -> dict[str, float]: # dotted names
     "Every measure that a data set allows."
     blank = mean_image(train)
-    out = probe_all(model, train, test, nonlinear=True) | reconstruction_metrics(model, test, blank)
+    out = probe_all(model, train, test, nonlinear=True, draws=draws)
+    out |= reconstruction_metrics(model, test, blank)
     out |= disentanglement_metrics(model, train, test)[0]
     if test.has_true_swaps: out |= swap_error(model, test, blank)
     if isinstance(test, Pendulum): out |= rollout_metrics(model, test, rolled)
-    return out | (judged_metrics(model, judge, train, test, n_clips) if judge else {})
+    return out | (judged_metrics(model, judge, train, test, n_clips, draws) if judge else {})
 
 # %% ../../nbs/lib/24_release_metrics.ipynb #describe
 FILES = {False: 'metrics.json', True: 'metrics_few.json'} # whether few clips are measured -> file
@@ -131,7 +134,7 @@ def measure_pretrained(
         else: train, test = (Subset(d, n) for d, n in sizes)
     if dataset == 'pendulum' and few: judge = PendulumReader()
     elif not few: judge = get_judge(dataset, split='test')
-    options = dict(n_clips=42, rolled=7) if few else {}
+    options = dict(n_clips=42, rolled=7, draws=1) if few else {}
     metrics = all_metrics(model, train, test, judge, **options)
     return describe_model(name, train, test, judge), metrics
 
