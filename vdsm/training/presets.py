@@ -83,7 +83,7 @@ class FrameStage:
 # %% ../../nbs/3_train/01_presets.ipynb #sequence-stage
 @dataclass(frozen=True)
 class SequenceStage:
-    "How stage 2 trains: the dynamics networks and the last layers before s and z (eq. 4)."
+    "How stage 2 trains the dynamics networks, and the layers of s and of pose embeddings (eq. 4)."
     steps: int                       # optimiser steps
     batch: int = 16                  # clips for each step and process
     frames: tuple[int, int] = (8, 8) # fewest and most frames of each clip
