@@ -85,35 +85,27 @@ def markdown(file: Path, exporter) -> str:
     return from_root(re.sub(r"\n{3,}", "\n\n", text).strip() + "\n")
 
 
+def code_of(notebook) -> dict[str, str]:
+    "The code of a notebook by the name of the cell, without what papermill put in."
+    return {c.id: c.source for c in notebook.cells if c.cell_type == "code"
+            and "injected-parameters" not in c.metadata.get("tags", [])}
+
+
 def run_of(file: Path):
-    "A finished papermill run of these cells with the default parameters, if there is one."
-    defaults = {
-        k: ast.literal_eval(p["default"]) for k, p in papermill.inspect_notebook(str(file)).items()
-    }
-    if defaults.get("dataset") == "":
-        defaults["dataset"] = "sprites"  # frames_alone takes what is there
-    copy = (
-        ROOT
-        / "figures"
-        / (f"{file.stem}_{defaults['dataset']}" if "dataset" in defaults else file.stem)
-        / file.name
-    )
+    """A finished papermill run of these cells, if there is one: with the default parameters, but
+    over any seeds, since a table is kept over several."""
+    parameters = papermill.inspect_notebook(str(file))
+    defaults = {k: ast.literal_eval(p["default"]) for k, p in parameters.items()}
+    if defaults.get("dataset") == "": defaults["dataset"] = "sprites" # frames_alone takes what is
+    out = f"{file.stem}_{defaults['dataset']}" if "dataset" in defaults else file.stem
+    copy = ROOT / "figures" / out / file.name
     if not copy.exists(): return None
     run, notebook = (nbformat.read(f, as_version=4) for f in (copy, file))
-    about, code = (
-        run.metadata.get("papermill", {}),
-        lambda cells: {
-            c.id: c.source
-            for c in cells
-            if c.cell_type == "code" and "injected-parameters" not in c.metadata.get("tags", [])
-        },
-    )
-    as_default = all(defaults.get(k, v) in ("", v) for k, v in about.get("parameters", {}).items())
-    return (
-        run
-        if as_default and about.get("exception") is None and code(run.cells) == code(notebook.cells)
-        else None
-    )
+    about = run.metadata.get("papermill", {})
+    given = {k: v for k, v in about.get("parameters", {}).items() if k != "seeds"}
+    as_default = all(defaults.get(k, v) in ("", v) for k, v in given.items())
+    whole = about.get("exception") is None and code_of(run) == code_of(notebook)
+    return run if as_default and whole else None
 
 
 def lighter(output):
