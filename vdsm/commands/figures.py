@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['OF_ALL', 'JUDGED', 'KERNEL', 'all_figures', 'code_of', 'package_code', 'fingerprint', 'Job', 'advance', 'progress_of',
-           'work', 'training', 'run_job', 'judge_job', 'figure_job', 'plan', 'cores', 'figures']
+           'work', 'training', 'run_job', 'judge_job', 'split_seeds', 'figure_job', 'plan', 'cores', 'figures']
 
 # %% ../../nbs/lib/13_figures.ipynb #imports
 import hashlib, json, os, papermill, sys
 from dataclasses import dataclass, field
 from fastcore.basics import patch
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from inspect import signature
 from pathlib import Path
 from tqdm import tqdm
 from .notebook import NotebookRun, clone_root, kernel_environment
@@ -148,11 +149,19 @@ def run_job(root: Path, dataset: str, preset: str, seed: int) -> Job:
     folder = root/'data'/'runs'/f'{dataset}-{preset}-{seed}'
     return training(f'the run of {dataset}, seed {seed}', code, folder/'final'/'config.json')
 
-def judge_job(root: Path, dataset: str) -> Job:
-    "Train the judge that `get_judge` gets."
-    code = f"from vdsm.evaluate.judge import get_judge\nget_judge({dataset!r})"
-    folder = root/'data'/'judges'/f'{dataset}-train-0'
-    return training(f'the judge of {dataset}', code, folder/'config.json')
+def judge_job(root: Path, dataset: str, split_seed: int=0) -> Job:
+    "Train the judge that `get_judge` gets for one division of the identities into splits."
+    option, end = (f', split_seed={split_seed}', f'-split{split_seed}') if split_seed else ('', '')
+    code = f"from vdsm.evaluate.judge import get_judge\nget_judge({dataset!r}{option})"
+    folder = root/'data'/'judges'/f'{dataset}-train-0{end}'
+    name = f'the judge of {dataset}' + (f', split {split_seed}' if split_seed else '')
+    return training(name, code, folder/'config.json')
+
+def split_seeds(dataset: str, seeds: list[int]) -> list[int]: # 0 first
+    "The divisions into splits for which the tables of some runs open a judge."
+    info = DATASETS.get(dataset)
+    by_seed = info and info.for_run and 'split_seed' in signature(info.open).parameters
+    return sorted({0, *(seeds if by_seed else ())})
 
 # %% ../../nbs/lib/13_figures.ipynb #figure-job
 def figure_job(
@@ -185,14 +194,16 @@ def plan(
     package, given = package_code(root), {}
     if preset: given |= dict(preset=preset)
     if seeds != '0': given |= dict(seed=parse_seeds(seeds)[0], seeds=seeds)
+    seeds = parse_seeds(seeds)
     runs = {(d, seed): run_job(root, d, preset or 'quick', seed)
-            for _, d in figures for seed in parse_seeds(seeds)}
-    judges = {d: judge_job(root, d) for name, d in figures if name in JUDGED}
+            for _, d in figures for seed in seeds}
+    judges = {d: [judge_job(root, d, n) for n in split_seeds(d, seeds)]
+              for name, d in figures if name in JUDGED}
     def needs(name, d): # all seeds for all: a notebook that takes one is made after them
         return [job for (of, _), job in runs.items() if of == d] + (
-            [judges[d]] if name in JUDGED else [])
+            judges[d] if name in JUDGED else [])
     jobs = [figure_job(name, d, given, package, needs(name, d)) for name, d in figures]
-    return [*runs.values(), *judges.values()], jobs
+    return [*runs.values(), *sum(judges.values(), [])], jobs
 
 # %% ../../nbs/lib/13_figures.ipynb #command
 def cores() -> int:
