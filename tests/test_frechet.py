@@ -3,9 +3,12 @@ import numpy as np, pytest, torch
 from vdsm.evaluate.frechet import (
     clip_features,
     compare_features,
+    cubic_kernel,
     frechet_distance,
     frechet_metrics,
     frechet_table,
+    kid,
+    weighted_kid,
 )
 
 rng = torch.Generator().manual_seed(0)
@@ -50,6 +53,34 @@ def test_fewer_clips_than_dimensions():
         (few * torch.nan, "50 clips"),
     ):
         with pytest.raises(ValueError, match=word): frechet_distance(more, bad)
+
+
+def test_kid_by_its_definition():
+    x, y = rand(7, 5), rand(9, 5)
+    counts = [torch.tensor([2., 0, 1, 1, 3, 0, 1]).double(), torch.ones(9).double()]
+
+    def mean(a, b, v, w):   # of the kernel, without pairs of a clip with itself
+        pairs = [(v[i] * w[j], (a[i] @ b[j] / 5 + 1) ** 3)
+                 for i in range(len(a)) for j in range(len(b)) if a is not b or i != j]
+        return sum(n * k for n, k in pairs) / sum(n for n, _ in pairs)
+
+    def by_hand(v, w): return mean(x, x, v, v) + mean(y, y, w, w) - 2 * mean(x, y, v, w)
+    assert kid(x, y) == pytest.approx(
+        by_hand(torch.ones(7), torch.ones(9)).item(), rel=1e-9)
+    kernels = cubic_kernel(x, x), cubic_kernel(y, y), cubic_kernel(x, y)
+    assert weighted_kid(*kernels, *counts).item() == pytest.approx(by_hand(*counts).item(), rel=1e-9)
+
+
+def test_the_clusters_of_each_set_are_its_own():
+    real, made = rand(50, 4), rand(60, 4)
+    one, many = torch.zeros(50).long(), torch.zeros(60).long()
+    m = compare_features(real, made, 5, clusters=(one, many))   # always all clips: no spread
+    assert m["kid.low"] == pytest.approx(m["kid"]) == pytest.approx(m["kid.high"])
+    assert m["frechet"] == pytest.approx(frechet_distance(real, made), rel=1e-9)
+    assert m["frechet.high"] == pytest.approx(m["frechet"])
+    single = rand(50, 4).float()
+    assert frechet_distance(single, single + 1e3) == pytest.approx(
+        (single.double().mean(0) - (single + 1e3).double().mean(0)).square().sum().item(), rel=1e-9)
 
 
 def test_intervals_cover():

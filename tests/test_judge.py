@@ -1,11 +1,15 @@
 "Judges in a folder: loaded if they are the right ones, trained anew if they are others or damaged."
 import json
+from dataclasses import asdict
 import pytest, torch
 from fastcore.test import test_eq as eq, test_ne as ne
+from conftest import ROOT, read_report
 from vdsm.data.pendulum import Pendulum
 from vdsm.data.registry import DATASETS, register
 from vdsm.data.sequences import ArraySequences, DatasetInfo
-from vdsm.evaluate.judge import JudgeConfig, get_judge, verdict
+from vdsm.evaluate import judge as module
+from vdsm.evaluate.judge import (JudgeConfig, accuracies, answers, fit_judge, get_judge,
+                                 train_and_save, verdict)
 
 SMALL = JudgeConfig(width=4, hidden=8, steps=4, batch=8)
 
@@ -90,3 +94,47 @@ def test_a_judge_learns_training_clips_and_is_measured_on_the_others(of_shades):
     assert about["accuracy"]["shade"] < 0.1                 # the test split has other names
     assert about["ece"]["shade"] > 0.5                      # sure and wrong
     assert about["temperature"]["shade"] > 3                # validation says: be less sure
+
+
+class Counts:
+    "In the place of a judge: counts clips."
+    classes = dict(number=1500)
+    def __init__(self): self.seen = 0
+    def __call__(self, clips):
+        self.seen += len(clips)
+        return dict(number=torch.zeros(len(clips), 1500))
+
+
+def numbered():
+    "1,500 clips of one pixel, each of a class of its own."
+    number = torch.arange(1500)
+    return ArraySequences(torch.zeros(1500, 1, 1, 1, 1), dict(number=number),
+                          dict(number=tuple(map(str, number.tolist()))), split="train")
+
+
+def test_accuracy_is_that_of_1008_clips_and_in_training_of_256(tmp_path, monkeypatch):
+    for measure in (answers, accuracies):
+        judge = Counts()
+        measure(judge, numbered())
+        eq(judge.seen, 1008)
+    of_seed_0 = torch.randperm(1500, generator=torch.Generator().manual_seed(0))
+    eq(answers(Counts(), numbered())[1]["number"], of_seed_0[:1008])
+    monkeypatch.setattr(module, "fit_judge", lambda *args: Counts())
+    monkeypatch.setattr(module, "fingerprint", lambda data: {})
+    monkeypatch.setattr(module, "save_checkpoint", lambda *args: None)
+    eq(train_and_save(numbered(), "any", tmp_path, SMALL, 0).seen, 256)
+
+
+def test_the_learning_rate_goes_through_its_whole_cycle(monkeypatch):
+    made = []
+    new = module.judge_optimizer
+    monkeypatch.setattr(module, "judge_optimizer", lambda judge: made.append(new(judge)) or made[0])
+    fit_judge(shades("train"), JudgeConfig(width=4, hidden=8, steps=10, batch=4))
+    _, schedule = made[0]
+    eq(schedule.last_epoch, 10)
+
+
+def test_the_judge_of_the_committed_tables_is_todays():
+    for name in ("table1", "table2", "table3", "swap_benchmark"):
+        about = read_report(ROOT / "figures" / "evidence" / f"{name}_pendulum")["run"]["judge"]
+        eq(about["model"], asdict(JudgeConfig()))
