@@ -53,7 +53,7 @@ MAY_OPEN_TEST = {  # notebook -> ids of the cells that may
     "4_latents/04_traverse": {"models"},
     # the released Sprites was trained on what is validation now
     "1_data/07_add_your_data_set": {"table"},
-    "5_evaluate/05_swap_error": {"swap-picture"},
+    "5_evaluate/07_swap_error": {"swap-picture"},
     "5_evaluate/01_judge": {"get-test", "record-test"},  # that a judge is measured on it
     "5_evaluate/00_probes": {"protocols-test"},  # a key of the probes, opens nothing
     "lib/15_scene": {"render-test"},

@@ -14,12 +14,14 @@ from torch import Tensor
 from ..data.pendulum import COLOURS, Pendulum, read_angle
 from ..data.registry import open_for_run
 from ..data.sequences import Sequences, Subset
+from ..evaluate.consistency import consistency_metrics
 from ..evaluate.disentanglement import disentanglement_metrics
+from ..evaluate.entropy import sample_metrics
 from ..evaluate.frechet import frechet_metrics
 from ..evaluate.judge import get_judge
 from ..evaluate.pendulum_angle import rollout_metrics
 from ..evaluate.probes import probe_all
-from ..evaluate.swap_benchmark import consistency_metrics, sample_metrics, swap_metrics
+from ..evaluate.swap_benchmark import swap_metrics
 from ..evaluate.swap_error import mean_image, reconstruction_metrics, swap_error
 from .pretrained import from_pretrained, pretrained_folder
 from .report import PACKAGES, describe_device, write_metrics
