@@ -37,6 +37,8 @@ BESIDE = {  # module or package -> test files that belong to it, besides its not
     "training.loop": ["test_training.py"],
     "latents": ["test_latents.py", "test_defaults.py"],
     "evaluate.judge": ["test_judge.py"],
+    "evaluate.generated_clips": ["test_swaps.py"],
+    "evaluate.swap_benchmark": ["test_swaps.py"],
     "evaluate.frechet": ["test_frechet.py"],
     "evaluate": ["test_defaults.py", "test_shipped.py"],
 }
