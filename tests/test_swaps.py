@@ -48,7 +48,8 @@ def test_samples_of_the_aggregate_posterior_draw_s_and_d(monkeypatch):
 
 
 def test_each_draw_has_a_seed_of_its_own():
-    model, judge, data = VDSM.from_pretrained("pendulum"), PendulumReader(), Pendulum("validation", 14)
+    model, judge = VDSM.from_pretrained("pendulum"), PendulumReader()
+    data = Pendulum("validation", 14)
     found = judge_model(model, judge, data, ("content.prior",), 4, seed=5, draws=2)
     make = partial(generate, model, ways=("content.prior",))
     for draw in (0, 1):
