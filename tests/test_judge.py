@@ -9,7 +9,7 @@ from vdsm.data.registry import DATASETS, register
 from vdsm.data.sequences import ArraySequences, DatasetInfo
 from vdsm.evaluate import judge as module
 from vdsm.evaluate.judge import (JudgeConfig, accuracies, answers, fit_judge, get_judge,
-                                 train_and_save, verdict)
+                                 judge_of, train_and_save, verdict)
 
 SMALL = JudgeConfig(width=4, hidden=8, steps=4, batch=8)
 
@@ -110,6 +110,12 @@ def numbered():
     number = torch.arange(1500)
     return ArraySequences(torch.zeros(1500, 1, 1, 1, 1), dict(number=number),
                           dict(number=tuple(map(str, number.tolist()))), split="train")
+
+
+def test_a_judge_from_before_divisions_is_of_division_0():
+    judge = Counts()
+    judge.metadata = {}
+    assert judge_of(numbered(), judge) is judge
 
 
 def test_accuracy_is_that_of_1008_clips_and_in_training_of_256(tmp_path, monkeypatch):

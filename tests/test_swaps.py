@@ -47,6 +47,29 @@ def test_samples_of_the_aggregate_posterior_draw_s_and_d(monkeypatch):
         assert .3 < off.square().mean().sqrt() < 2, k
 
 
+def of_pendulum(held_out_by="clip"):
+    "Swaps and consistency of the shipped pendulum, by a reader that needs no training."
+    model, judge, data = VDSM.from_pretrained("pendulum"), PendulumReader(), Pendulum("validation", 28)
+    data.held_out_by = held_out_by
+    m = consistency_metrics(model, judge, data, 14)
+    return m | swap_metrics(model, judge, data, 14, draws=2)
+
+
+def test_the_pendulum_takes_from_the_donor_what_it_should():
+    m = of_pendulum()
+    for k in ("colour", "speed"): assert m[f"consistency.reconstruction.{k}"] == 1
+    assert m["consistency.other.colour"] == 0
+    action, content = "swap.action.donor.", "swap.content.donor."
+    for k in ("as_donor.colour", "same.speed"): assert m[action + k] > .9, k
+    for k in ("as_donor.speed", "same.colour"): assert m[content + k] > .9, k
+    assert m[action + "same.colour"] == 0 and m["swap.action.copy.all_correct"] == 0
+    # as if colours were held out, of which there are seven
+    clusters = of_pendulum("identity")
+    key = "swap.action.prior.same.speed"
+    assert clusters[key] == m[key]
+    assert clusters[f"{key}.low"] != m[f"{key}.low"] or clusters[f"{key}.high"] != m[f"{key}.high"]
+
+
 def test_each_draw_has_a_seed_of_its_own():
     model, judge = VDSM.from_pretrained("pendulum"), PendulumReader()
     data = Pendulum("validation", 14)
