@@ -49,7 +49,8 @@ def test_samples_of_the_aggregate_posterior_draw_s_and_d(monkeypatch):
 
 def of_pendulum(held_out_by="clip"):
     "Swaps and consistency of the shipped pendulum, by a reader that needs no training."
-    model, judge, data = VDSM.from_pretrained("pendulum"), PendulumReader(), Pendulum("validation", 28)
+    model, judge = VDSM.from_pretrained("pendulum"), PendulumReader()
+    data = Pendulum("validation", 28)
     data.held_out_by = held_out_by
     m = consistency_metrics(model, judge, data, 14)
     return m | swap_metrics(model, judge, data, 14, draws=2)
