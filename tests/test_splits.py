@@ -215,6 +215,11 @@ DATA = dict(
         "identity",
         lambda d: [d.classes["identity"][i] for i in d.factors["identity"]],
     ),
+    video_folder_combinations=(
+        lambda p: video_folder(p, split_by="combination"),
+        "combination",
+        lambda d: list(zip(*(v.tolist() for v in d.factors.values()))),
+    ),
     video_folder_groups=(
         lambda p: video_folder(p, groups="does ."),
         "clip",

@@ -412,7 +412,7 @@ def test_mistakes_are_answered_in_a_sentence(films, tmp_path):
             "has 2 parts .* leaves none for validation; add clips",
             lambda: read(films, "validation", **two),
         ),
-        (ValueError, "choose 'clip' or", lambda: read(films, split_by="file")),
+        (ValueError, "choose 'clip', 'identity' or", lambda: read(films, split_by="file")),
         (FileNotFoundError, "no table of labels", lambda: read(films, labels=films / "none.csv")),
         (
             ValueError,

@@ -109,7 +109,7 @@ class MUG(Segments):
     def __init__(self,
         split: str='train', # 'train': random segments; otherwise the centre of held-out clips
         root: Path|None=None, # folder of the released arrays or of subjects, see `mug_folder`
-        split_by: str='clip', # what is held out: 'clip' or 'identity'
+        split_by: str='clip', # what is held out: 'clip', 'identity' or 'combination'
         trusted: bool=False, # whether the released arrays, which are pickles, may be read
         # what their action 0, 1, ... is; default: it keeps its number
         actions: tuple[str, ...]|None=None,

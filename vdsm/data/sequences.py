@@ -85,7 +85,7 @@ def shared_factors(
 class Sequences(Dataset):
     "Clips with named factors; subclasses implement `frames`, and `render_swap` if they can."
     attribution = '' # to be shown beside its pictures
-    held_out_by = '' # what no two splits share: 'identity' or 'clip'; '' where it is not known
+    held_out_by = '' # what no two splits share: 'identity', 'clip', ...; '' where it is not known
     source = ''      # which files the clips come from, where one of several will do
     split_seed = 0   # which division of the identities into splits
     static_factors: tuple[str, ...]|None = None # of the identity; None: those its clips share

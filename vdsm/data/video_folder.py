@@ -42,7 +42,7 @@ class SegmentOptions:
     n_frames: int = 16                # of a segment
     stride: int = 1                   # every so many frames of the film
     segments: int|None = None         # of a training clip; default: as many as cover it
-    split_by: str = 'clip'            # what is held out: 'clip' or 'identity'
+    split_by: str = 'clip'            # what is held out: 'clip', 'identity' or 'combination'
     # of a path: what names the clips that must stay in one split, see `split_keys`
     groups: str|Callable|None = None
     held_out: float = .15             # share that is for test, and of the others for validation
@@ -149,7 +149,8 @@ class Segments(Sequences):
         declared = self.static_factors if o.static_factors is None else o.static_factors
         static = static_of(name, declared, factors, identity)
         self.videos, self.stride, self.held_out_by = videos, o.stride, o.split_by
-        of = self.cut(name, split, torch.tensor(kept), identity, o)
+        shared = dict(identity=identity.tolist(), combination=[tuple(labels[i].items()) for i in kept])
+        of = self.cut(name, split, torch.tensor(kept), shared, o)
         factors = {k: v[of] for k, v in factors.items()}
         super().__init__(name, split, o.n_frames, factors, classes, identity[of], static)
 
@@ -159,12 +160,12 @@ def cut(self: Segments,
     name: str, # of the data set
     split: str, # of it
     kept: Tensor, # the usable clips of `videos` [N]
-    identity: Tensor, # which identity each shows [N]
+    shared: dict[str, list], # identity, and combination of labels, of each
     o: SegmentOptions,
 ) -> Tensor: # which of `kept` each segment is from [M]
     "Choose the segments of this split; `NothingHeldOut` if it has none."
     names = [self.videos.names[i] for i in kept.tolist()]
-    parts = joined(*split_keys(names, identity.tolist(), o.split_by, o.groups))
+    parts = joined(*split_keys(names, shared, o.split_by, o.groups))
     mine = torch.from_numpy((deal_out(parts, o.held_out,
                                       o.seed) == check_split(split)).nonzero()[0])
     if not len(mine):

@@ -15,9 +15,13 @@ def clusters_of(
     data: Sequences, # held-out clips
     idx: Tensor|None=None, # which of them [N]; default all
 ) -> Tensor: # cluster of each clip [N]
-    "The identity of each clip where identities are held out, otherwise the clip itself."
+    "The identity or combination of labels of each clip where these are held out, else the clip."
     idx = torch.arange(len(data)) if idx is None else idx
-    return data.identity[idx] if data.held_out_by == 'identity' else idx
+    if data.held_out_by == 'identity': return data.identity[idx]
+    if data.held_out_by == 'combination':
+        labels = torch.stack([*data.factors.values()], 1)
+        return labels.unique(dim=0, return_inverse=True)[1][idx]
+    return idx
 
 # %% ../../nbs/lib/23_intervals.ipynb #interval
 def cluster_interval(
