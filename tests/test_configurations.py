@@ -3,6 +3,7 @@ step."""
 import random
 import pytest, torch
 from vdsm.data.sequences import ArraySequences
+from vdsm.model.configuration import CHOICES
 from vdsm.model.vdsm import VDSMConfig
 from vdsm.training.annealing import Anneal, constant
 from vdsm.lib.checkpoint import read_history
@@ -33,7 +34,7 @@ def drawn_options(rng):
         dropout=rng.choice([0.0, 0.5]),
         channels=rng.choice([1, 3]),
         prior_s=rng.choice(["std", "variance"]),
-        likelihood=rng.choice(["bernoulli", "gaussian"]),
+        likelihood=rng.choice(CHOICES["likelihood"]),
         iaf=rng.choice([0, 0, 0, 0, 0, 0, 1, 2]),
     )
     def stage():

@@ -25,7 +25,8 @@ class VDSMConfig:
     channels: int = 3                # of a frame
     size: int = FRAME                # height and width of a frame, pixels
     prior_s: str = 'std'             # 'std': N(0, (1/Ns)^2); 'variance': N(0, 1/Ns)
-    likelihood: str = 'bernoulli'    # or 'gaussian'
+    likelihood: str = 'bernoulli'    # one of `CHOICES['likelihood']`
+    pixel_scale: float = .1          # standard deviation of a pixel of 'gaussian', in (0,1]
     iaf: int = 0                     # inverse autoregressive flows on z
     def __post_init__(self): check_config(self)
     @property
@@ -57,7 +58,9 @@ def layer_channels(
     raise ValueError(f"{network}={channels!r}: give {n} sizes, one a layer{also}.")
 
 # %% ../../nbs/2_model/01_configuration.ipynb #check
-CHOICES = dict(prior_s=('std', 'variance'), likelihood=('bernoulli', 'gaussian'))
+CHOICES = dict(
+    prior_s=('std', 'variance'),
+    likelihood=('bernoulli', 'continuous_bernoulli', 'gaussian', 'optimal_gaussian'))
 LEAST = dict(n_experts=1, z_dim=1, d_dim=1, embedding=1, hidden=1, lstm_layers=1, channels=1, iaf=0)
 
 def check_config(config: VDSMConfig):
@@ -73,4 +76,6 @@ def check_config(config: VDSMConfig):
     for field in SMALLEST: layer_channels(field, getattr(config, field), config.size)
     if config.iaf and config.z_dim < 2:
         refuse('iaf', f" with z_dim={config.z_dim}: a flow on z needs z_dim of at least 2.")
+    if not 0 < config.pixel_scale <= 1:
+        refuse('pixel_scale', ": give a number above 0 and up to 1, the range of a pixel.")
     if not 0 <= config.dropout < 1: refuse('dropout', ": give a number from 0 up to, but not, 1.")

@@ -75,7 +75,7 @@ def forward(self: SequenceModel, batch: ClipBatch, lam: KLWeights, drawn: Tensor
         if batch.at is not None: z = z[:, batch.at]
         with poutine.scale(scale=T/batch.x.shape[1]):
             logits = in_parts(self.decoder, s, z)
-            pyro.sample('x', frame_likelihood(logits, c.likelihood, 4), obs=batch.x)
+            pyro.sample('x', frame_likelihood(batch.x, logits, c, 4), obs=batch.x)
 
 @patch
 def observe_codes(self: SequenceModel, s: Tensor, z: Tensor, pseudo: Pseudo):
