@@ -28,6 +28,7 @@ class VDSMConfig:
     likelihood: str = 'bernoulli'    # one of `CHOICES['likelihood']`
     pixel_scale: float = .1          # standard deviation of a pixel of 'gaussian', in (0,1]
     iaf: int = 0                     # inverse autoregressive flows on z
+    learned_prior: int = 0           # Gaussians in the learned priors; 0: the fixed ones
     def __post_init__(self): check_config(self)
     @property
     def s_scale(self) -> float: # standard deviation of p(s)
@@ -61,7 +62,8 @@ def layer_channels(
 CHOICES = dict(
     prior_s=('std', 'variance'),
     likelihood=('bernoulli', 'continuous_bernoulli', 'gaussian', 'optimal_gaussian'))
-LEAST = dict(n_experts=1, z_dim=1, d_dim=1, embedding=1, hidden=1, lstm_layers=1, channels=1, iaf=0)
+LEAST = dict(n_experts=1, z_dim=1, d_dim=1, embedding=1, hidden=1, lstm_layers=1, channels=1, iaf=0,
+             learned_prior=0)
 
 def check_config(config: VDSMConfig):
     "`ValueError` in a sentence for the first field that makes no model."

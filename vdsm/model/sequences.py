@@ -17,8 +17,9 @@ from ..lib.threads import in_parts
 from .configuration import VDSMConfig
 from .dynamics import Combiner, DynamicsDecoder, DynamicsEncoder, GatedTransition
 from .encoder import StaticLayer
-from .frames import KLWeights, frame_likelihood, normal, sample
+from .frames import KLWeights, frame_likelihood, new_prior, sample
 from .mixture_decoder import MoEDecoder
+from .priors import StandardPrior, normal
 
 # %% ../../nbs/2_model/06_stage_2_sequences.ipynb #batch
 class Pseudo(NamedTuple):
@@ -43,9 +44,16 @@ class ClipBatch(NamedTuple):
 # %% ../../nbs/2_model/06_stage_2_sequences.ipynb #model
 class SequenceModel(nn.Module):
     "p(x, s, d, z) of clips (eq. 1)."
-    def __init__(self, config: VDSMConfig, decoder: MoEDecoder, transition: GatedTransition):
+    def __init__(self,
+        config: VDSMConfig,
+        decoder: MoEDecoder,
+        transition: GatedTransition,
+        prior_s: nn.Module, # of stage 1
+    ):
         super().__init__()
         self.config, self.decoder, self.transition = config, decoder, transition
+        self.prior_s, self.prior = prior_s, new_prior(config, (config.d_dim, config.z_dim))
+        self.fixed_prior_s = StandardPrior((config.n_experts,), config.s_scale)
     def poses(self,
         d: Tensor, # [B,d]
         batch: ClipBatch,
@@ -53,8 +61,7 @@ class SequenceModel(nn.Module):
         drawn: Tensor|None=None, # poses that a guide has drawn and that are replayed [B,T,z]
     ) -> Tensor: # [B,T,z]
         "Draw z_1 from its prior and the others by the transition."
-        T, origin = batch.length, batch.features.new_zeros(len(d), self.config.z_dim)
-        z = [sample('z', normal(origin, 1.), lam, t=1)]
+        T, z = batch.length, [sample('z', self.prior.second(d), lam, t=1)]
         if drawn is not None:
             ahead = self.transition(drawn[:, :-1], d[:, None].expand(-1, T - 1, -1))
         for t in range(2, T + 1):
@@ -66,10 +73,11 @@ class SequenceModel(nn.Module):
 @patch
 def forward(self: SequenceModel, batch: ClipBatch, lam: KLWeights, drawn: Tensor|None=None):
     "The generative model of eq. 1; `drawn` are poses to replay [B,T,z]."
-    c, B, T, new_zeros = self.config, len(batch.features), batch.length, batch.features.new_zeros
+    c, B, T = self.config, len(batch.features), batch.length
+    prior_s = self.fixed_prior_s if batch.pseudo else self.prior_s # see `pseudo_observations`
     with pyro.plate('identities', B):
-        s = sample('s', normal(new_zeros(B, c.n_experts), c.s_scale), lam)
-        d = sample('d', normal(new_zeros(B, c.d_dim), 1.), lam)
+        s = sample('s', prior_s.first(B), lam)
+        d = sample('d', self.prior.first(B), lam)
         z = self.poses(d, batch, lam, drawn)
         if batch.pseudo: return self.observe_codes(s, z, batch.pseudo)
         if batch.at is not None: z = z[:, batch.at]

@@ -33,7 +33,7 @@ class VDSM(VideoModel):
         self.frame_model = FrameModel(c, decoder)
         self.frame_guide = FrameGuide(encoder, static, pose)
         transition = GatedTransition(c.z_dim, c.d_dim, c.hidden)
-        self.model = SequenceModel(c, decoder, transition)
+        self.model = SequenceModel(c, decoder, transition, self.frame_model.prior)
         self.guide = SequenceGuide(c, static, pose.embed)
     @property
     def encoder(self) -> Encoder: return self.frame_guide.encoder
@@ -47,9 +47,9 @@ class VDSM(VideoModel):
 def freeze_for(self: VDSM, stage: int) -> VDSM: # self
     "Compute gradients only for what the stage trains."
     frames, clips = self.frame_guide, self.guide
-    one = [self.encoder, self.decoder, frames.static, frames.pose]
+    one = [self.encoder, self.decoder, frames.static, frames.pose, self.frame_model.prior]
     two = [clips.encoder, clips.decoder, clips.combiner, clips.flows, self.transition,
-           clips.static, clips.embed]
+           clips.static, clips.embed, self.model.prior]
     self.requires_grad_(False)
     for m in (one if stage == 1 else two): m.requires_grad_(True)
     return self
@@ -269,14 +269,13 @@ def reinfer(self: VDSM, s: Tensor, x: Tensor, n_frames: int) -> Tensor: # [B,n_f
 @patch
 def sample_static(self: VDSM, n: int) -> Codes: # static: s [n,Ns]
     "s from its prior."
-    c = self.config
-    return Codes(dict(s=c.s_scale*torch.randn(n, c.n_experts, device=self.device)), {})
+    s, = self.frame_model.prior.draw(n)
+    return Codes(dict(s=s), {})
 
 @patch
 def sample_dynamic(self: VDSM, n: int, n_frames: int) -> Codes: # dynamic: d [n,d], z [n,n_frames,z]
     "d and z_1 from their priors, the other poses from the transition."
-    c, device = self.config, self.device
-    d, z1 = (torch.randn(n, size, device=device) for size in (c.d_dim, c.z_dim))
+    d, z1 = self.model.prior.draw(n)
     z = self.rollout_prior(z1, d, n_frames - 1, sample=True, include_start=True)
     return Codes({}, dict(d=d, z=z))
 
@@ -287,10 +286,10 @@ def prior_of(self: VDSM, codes: Codes) -> dict[str, Gaussian]: # of the shapes o
     "p(s), p(d), p(z_1) and p(z_t | z_t-1, d); the last two are p(z_i) for codes of stage 1."
     priors = {k: Gaussian(torch.zeros_like(codes[k].mean), torch.ones_like(codes[k].mean))
               for k in codes}
-    if 's' in priors:
-        priors['s'] = priors['s']._replace(scale=priors['s'].scale*self.config.s_scale)
+    if 's' in priors: priors['s'], = self.frame_model.prior.nearest(codes.s.mean)
     if not {'d', 'z'} <= priors.keys(): return priors
     z, d = codes.z.mean, codes.d.mean
+    priors['d'], first = self.model.prior.nearest(d, z[:, 0])
     ahead = self.transition(z[:, :-1], d[:, None].expand(-1, z.shape[1] - 1, -1))
-    both = (torch.cat([first[:, :1], v], 1) for first, v in zip(priors['z'], ahead))
+    both = (torch.cat([v1[:, None], v], 1) for v1, v in zip(first, ahead))
     return priors | dict(z=Gaussian(*both))
