@@ -148,28 +148,29 @@ class Segments(Sequences):
         identity = factors.get('identity', torch.arange(len(kept)))
         declared = self.static_factors if o.static_factors is None else o.static_factors
         static = static_of(name, declared, factors, identity)
-        self.videos, self.stride, self.held_out_by = videos, o.stride, o.split_by
-        shared = dict(identity=identity.tolist(), combination=[tuple(labels[i].items()) for i in kept])
-        of = self.cut(name, split, torch.tensor(kept), shared, o)
+        self.name, self.videos, self.stride, self.held_out_by = name, videos, o.stride, o.split_by
+        of = self.cut(split, torch.tensor(kept), identity, [labels[i] for i in kept], o)
         factors = {k: v[of] for k, v in factors.items()}
         super().__init__(name, split, o.n_frames, factors, classes, identity[of], static)
 
 # %% ../../nbs/1_data/04_your_videos.ipynb #cut
 @patch
 def cut(self: Segments,
-    name: str, # of the data set
     split: str, # of it
     kept: Tensor, # the usable clips of `videos` [N]
-    shared: dict[str, list], # identity, and combination of labels, of each
+    identity: Tensor, # which identity each shows [N]
+    labels: list[dict[str, str]], # factor -> value of each
     o: SegmentOptions,
 ) -> Tensor: # which of `kept` each segment is from [M]
     "Choose the segments of this split; `NothingHeldOut` if it has none."
     names = [self.videos.names[i] for i in kept.tolist()]
+    shared = dict(identity=identity.tolist(), combination=[tuple(v.items()) for v in labels])
     parts = joined(*split_keys(names, shared, o.split_by, o.groups))
     mine = torch.from_numpy((deal_out(parts, o.held_out,
                                       o.seed) == check_split(split)).nonzero()[0])
     if not len(mine):
-        raise NothingHeldOut(nothing_held_out(name, split, o.split_by, o.held_out, len(set(parts))))
+        why = nothing_held_out(self.name, split, o.split_by, o.held_out, len(set(parts)))
+        raise NothingHeldOut(why)
     rng = Generator().manual_seed(o.seed) if split == 'train' else None
     which, start = segment_starts(self.videos.lengths[kept[mine]], o.span, rng, o.segments)
     self.clip = kept[mine[which]] # which of `videos` each segment is from [M]

@@ -35,12 +35,17 @@ class StandardPrior(nn.Module):
     def second(self, first: Tensor) -> dist.Distribution: # [n]
         "p(second code | first code [n,size])"
         return normal(*self.around((len(first),), 1))
-    def draw(self, n: int) -> list[Tensor]: # [n,size] of each code
-        "Draws of all codes."
-        return [self.unit*torch.randn(n, size, device=self.zero.device) for size in self.sizes]
-    def nearest(self, *codes: Tensor) -> list[Gaussian]: # of the shapes of the codes [n,size]
-        "The Gaussian of each code."
-        return [self.around((len(x),), i) for i, x in enumerate(codes)]
+
+# %% ../../nbs/2_model/05_priors.ipynb #standard-draw
+@patch
+def draw(self: StandardPrior, n: int) -> list[Tensor]: # [n,size] of each code
+    "Draws of all codes."
+    return [self.unit*torch.randn(n, size, device=self.zero.device) for size in self.sizes]
+
+@patch
+def nearest(self: StandardPrior, *codes: Tensor) -> list[Gaussian]: # of their shapes [n,size]
+    "The Gaussian of each code."
+    return [self.around((len(x),), i) for i, x in enumerate(codes)]
 
 # %% ../../nbs/2_model/05_priors.ipynb #learned
 APART = .7 # standard deviation of the first means, in units of the fixed prior
