@@ -36,6 +36,7 @@ def drawn_options(rng):
         prior_s=rng.choice(["std", "variance"]),
         likelihood=rng.choice(CHOICES["likelihood"]),
         iaf=rng.choice([0, 0, 0, 0, 0, 0, 1, 2]),
+        learned_prior=rng.choice([0, 0, 1, 3]),
     )
     def stage():
         few = rng.randint(1, 12)
