@@ -13,7 +13,7 @@ from vdsm.lib.checkpoint import AFTER_STAGE_1, checkpoints, read_history
 from vdsm.lib.method import Method, StageTrainer
 from vdsm.lib.pretrained import load_checkpoint, read_config
 from vdsm.model.interface import VideoModel
-from vdsm.training.loop import RETRIES, Run, TwoStages, train, train_method
+from vdsm.training.loop import RETRIES, Run, TwoStages, in_any, train, train_method
 from vdsm.training.presets import get_preset
 
 SMOKE = get_preset("pendulum", "smoke")
@@ -658,3 +658,17 @@ def test_each_stage_ends_with_a_diagnosis(tmp_path, data, capsys):
     train(data, empty, tmp_path / "b", after=tmp_path / "a")
     said = capsys.readouterr().out
     assert "after stage 1" not in said and "% of the motion is reproduced: clips stand" in said
+
+
+@dataclass
+class Fabrics:
+    "Two processes, of which the other one says yes or no."
+    other: bool
+    device = torch.device("cpu")
+    world_size = 2
+    def all_reduce(self, here, reduce_op): return here + self.other
+
+
+@pytest.mark.parametrize("here, other", [(False, False), (False, True), (True, False)])
+def test_a_run_stops_if_any_process_is_asked_to(here, other):
+    assert in_any(Fabrics(other), here) == (here or other)
