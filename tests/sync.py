@@ -7,6 +7,7 @@ that RESULTS.md shows, to figures/evidence/<name>/."""
 import ast, base64, contextlib, io, os, re, shutil, sys, tempfile
 from pathlib import Path
 import nbformat, papermill, yaml
+from conftest import CHROMIUM
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -108,10 +109,25 @@ def run_of(file: Path):
     return run if as_default and whole else None
 
 
+def as_png(svg: str) -> str:
+    "A drawing as PNG in base64: JupyterLab shows the SVG of a notebook only once it is trusted."
+    from playwright.sync_api import sync_playwright
+    with sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport=dict(width=1600, height=1200))
+        page.set_content(svg)
+        png = page.locator("svg").first.screenshot()
+        browser.close()
+    return base64.b64encode(png).decode()
+
+
 def lighter(output):
-    "An output as it is kept: pictures in a palette, plots as pictures; not those that are long."
+    """An output as it is kept: pictures in a palette, plots as pictures, drawings with a picture
+    beside them; not those that are long."""
     data = output.get("data", {})
     if output.get("name") == "stderr" or str(ROOT) in str(output): return None
+    drawing = {k: v for k, v in data.items() if k == "image/svg+xml"}
+    if drawing and CHROMIUM: data["image/png"] = as_png("".join(*drawing.values()))
     if "image/png" in data:
         picture, out = (
             Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).convert("RGB"),
@@ -127,7 +143,7 @@ def lighter(output):
         output.data = {
             "image/png": base64.b64encode(out.getvalue()).decode(),
             "text/plain": data.get("text/plain", ""),
-        }
+        } | drawing
     if data: output.metadata = {}
     if "execution_count" in output: output.execution_count = None
     return output

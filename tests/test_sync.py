@@ -1,8 +1,9 @@
 "Modules, README and RESULTS are what the notebooks say, and notebooks are fit to read."
 
-import json, re, shutil, subprocess, sys
+import base64, io, json, re, shutil, subprocess, sys
 from pathlib import Path
 import nbformat, papermill, pytest, sync
+from PIL import Image
 from sync import PAGES, ROOT, tables
 
 NOTEBOOKS = sorted(
@@ -119,6 +120,29 @@ def test_only_a_finished_run_of_these_cells_with_default_parameters_is_shown(tmp
     notebook = nbformat.read(file, as_version=4)
     notebook.cells[1].source, notebook.cells[1].outputs = "1 + 1", []
     nbformat.write(notebook, file); sync.show_figures(); assert shown() == []
+
+
+def test_a_drawing_is_kept_with_a_picture_beside_it(chromium):
+    square = '<svg xmlns="http://www.w3.org/2000/svg" width="40" height="30"><rect width="40" '
+    square += 'height="30" fill="#ff0000"/></svg>'
+    kept = sync.lighter(nbformat.v4.new_output("display_data", {"image/svg+xml": square})).data
+    assert kept.keys() == {"image/svg+xml", "image/png", "text/plain"}
+    picture = Image.open(io.BytesIO(base64.b64decode(kept["image/png"]))).convert("RGB")
+    assert picture.size == (40, 30) and picture.getpixel((20, 15)) == (255, 0, 0)
+
+
+def test_every_drawing_has_a_picture_beside_it():
+    outputs = [
+        o.get("data", {})
+        for file in NOTEBOOKS
+        for cell in json.loads(file.read_text())["cells"]
+        for o in cell.get("outputs", [])
+    ]
+    drawings = [data for data in outputs if "image/svg+xml" in data]
+    assert len(drawings) >= 3
+    assert all("image/png" in data for data in drawings), (
+        "JupyterLab shows SVG of trusted notebooks only; `python tests/sync.py` adds a picture"
+    )
 
 
 def test_evidence_is_kept_on_request_only(tmp_path, monkeypatch):
