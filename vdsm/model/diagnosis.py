@@ -65,6 +65,7 @@ class Diagnosis(NamedTuple):
     roles: dict[str, Role]  # of each code
     motion: float|None      # share of the motion that is reproduced; None: nothing moves
     clips: int              # how many were looked at
+    advice: str             # for a code that is empty, `VideoModel.when_empty`
     @property
     def findings(self) -> list[str]:
         "A sentence for each thing that was not learned."
@@ -72,7 +73,7 @@ class Diagnosis(NamedTuple):
         for k, role in self.roles.items():
             if (total := self.nats[k].sum().item()) < role.least:
                 out.append(f'{k} carries {total:.1f} nats a {role.unit}: {role.what} are not '
-                           f'learned; lower lambda_{k}, train longer, or try another likelihood.')
+                           f'learned; {self.advice.format(code=k)}.')
         if self.motion is not None and self.motion < MOVES:
             out.append(f'{self.motion:.0%} of the motion is reproduced: clips stand still, blur, '
                        'or move at the wrong time; train longer, or try another likelihood.')
@@ -98,4 +99,5 @@ def diagnose(
     nats, made = code_nats(model, codes), model.decode(codes).to(clips.device)
     try: motion = motion_explained(clips, made)
     except ValueError: motion = None # single frames, or still ones
-    return Diagnosis(nats, {k: role_of(codes, k) for k in codes}, motion, len(clips))
+    roles = {k: role_of(codes, k) for k in codes}
+    return Diagnosis(nats, roles, motion, len(clips), model.when_empty)

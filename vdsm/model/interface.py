@@ -72,6 +72,7 @@ class VideoModel(nn.Module, Pretrained):
     "A model of videos with static codes (identity) and dynamic codes (motion)."
     config_class: type                # frozen dataclass of `config`
     older_names: dict[str, str] = {}  # parameters that older checkpoints know by another name
+    when_empty = 'train longer'       # advice for a code ({code}) that carries nothing
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         METHODS.setdefault(cls.__name__, cls.__module__)

@@ -23,6 +23,7 @@ from .objective import AnnealedELBO
 class VDSM(VideoModel):
     "All networks of VDSM, and the model and guide of both stages."
     config_class, older_names = VDSMConfig, {'guide.combiner.f9_10.': 'guide.combiner.head.'}
+    when_empty = 'lower lambda_{code}, train longer, or try another likelihood'
     def __init__(self, config: VDSMConfig=VDSMConfig()):
         super().__init__(config)
         c, self.stage_1_kept = config, True     # whether `frame_guide` is as stage 1 left it
