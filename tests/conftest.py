@@ -40,6 +40,40 @@ def read_report(out: Path) -> dict:
     return json.loads((out / "metrics.json").read_text())
 
 
+def shipped_runs(place: Path, *seeds: int):
+    "Runs of the preset quick below a folder; they hold the shipped pendulum, so none is trained."
+    from vdsm import VDSM
+    from vdsm.lib.checkpoint import save_checkpoint
+    from vdsm.training.presets import get_preset, plain
+    model, preset = VDSM.from_pretrained("pendulum"), get_preset("pendulum", "quick")
+    for seed in seeds:
+        about = dict(dataset="pendulum", clips=2000, n_frames=16, seed=seed, stage=2, retries=0,
+                     step=preset.stage2.steps, seconds=0., preset=plain(preset), processes=1,
+                     parameters=sum(p.numel() for p in model.parameters()))
+        folder = place / "data" / "runs" / f"pendulum-quick-{seed}"
+        save_checkpoint(folder / "final", model, about)
+
+
+def kept_metrics() -> dict:
+    "What the shipped pendulum reaches on all 700 test clips, kept beside its weights."
+    from vdsm.lib.pretrained import pretrained_folder
+    return read_report(pretrained_folder() / "pendulum")["metrics"]
+
+
+def far_from_kept(of: dict, names) -> dict:  # name -> (measured, kept)
+    """Figures of a few clips that the kept ones contradict: farther from them than twice the
+    interval, which holds for few clips, and than .1 where they are shares of clips or scores
+    below 1, a tenth of them otherwise."""
+    kept, far = kept_metrics(), {}
+    for k in names:
+        half = max((abs(of[k] - of[f"{k}.{end}"]) for end in ("low", "high")
+                    if f"{k}.{end}" in of), default=0)
+        known = k.startswith(("pixels", "swap_error", "rollout"))
+        if abs(of[k] - kept[k]) > max(2*half, .1*abs(kept[k]) if known else .1):
+            far[k] = of[k], kept[k]
+    return far
+
+
 def check_pictures(out: Path, names):
     "Each picture was written, and is not empty."
     for name in names:

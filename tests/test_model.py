@@ -3,6 +3,7 @@ that lack operators."""
 import pytest
 import torch
 from torch import Tensor
+from vdsm import VDSM, VDSMConfig
 from vdsm.model.encoder import GaussianHead
 
 
@@ -52,3 +53,13 @@ def test_starts_need_no_operator_that_apple_gpus_lack():
     head, x = GaussianHead(10, 4), h.as_subclass(OnApple)
     head.init_from_data(x)
     head.init_whitened(x, x + .1)
+
+
+def test_each_pose_of_a_sample_is_drawn():
+    torch.manual_seed(0)
+    model = VDSM(VDSMConfig(encoder=(4,)*5, decoder=(8, 4, 4, 4), embedding=8, hidden=8)).eval()
+    codes = model.sample_dynamic(3, 8)
+    z, d = codes.z.mean, codes.d.mean
+    means = model.rollout_prior(z[:, 0], d, 7, include_start=True)
+    assert torch.equal(z[:, 0], means[:, 0])
+    assert (z[:, 1] - means[:, 1]).abs().min() > 1e-6
