@@ -2,6 +2,7 @@
 
     python examples/over_seeds.py pendulum --seeds 0,1,2
     python examples/over_seeds.py sprites --seeds 0,1 --preset bf16 --out figures/sprites_over_seeds
+    python examples/over_seeds.py pendulum -p probe_clips 500
 
 Each seed is trained and measured in <out>/<seed>/, which keeps the executed notebook. A finished
 seed is not run again. <out>/report.md and report.csv have mean, standard deviation and count."""
@@ -19,6 +20,7 @@ def over_seeds(
     seeds: list[int],
     preset: str = "quick",
     out: Path | None = None,  # default: figures/<notebook>_over_seeds
+    **parameters,  # of the notebook
 ) -> tuple[Path, Path]:  # report.md, report.csv
     "Execute the notebook once per seed and summarise what was measured."
     out = (out or ROOT / "figures" / f"{notebook}_over_seeds").absolute()
@@ -27,6 +29,7 @@ def over_seeds(
         if (folder / "metrics.json").exists(): continue
         folder.mkdir(parents=True, exist_ok=True)
         given = dict(seed=seed, preset=preset, out=str(folder), run_folder=str(folder / "run"))
+        given |= parameters
         source = ROOT / "nbs" / "8_figures" / f"{notebook}.ipynb"
         papermill.execute_notebook(source, folder / source.name, given, cwd=ROOT)
     return write_report(side_by_side([out / str(seed) / "metrics.json" for seed in seeds]), out)
@@ -38,6 +41,9 @@ if __name__ == "__main__":
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--preset", default="quick")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
+                        help="a parameter of the notebook, as of papermill")
     words = vars(parser.parse_args())
+    words |= {k: int(v) if v.isdigit() else v for k, v in words.pop("p")}
     words["seeds"] = [int(seed) for seed in words["seeds"].split(",")]
     print(*over_seeds(**words), sep="\n")

@@ -13,6 +13,9 @@ def test_over_seeds(tmp_path):
         "0,1",
         "--preset",
         "smoke",
+        "-p",
+        "probe_clips",
+        "140",
         "--out",
         out,
     ]
@@ -23,6 +26,7 @@ def test_over_seeds(tmp_path):
         rows = {row["metric"]: row for row in csv.DictReader(file)}
     assert rows["reconstruction.mse"]["n"] == "2"
     assert float(rows["reconstruction.mse"]["std"]) > 0
+    assert float(rows["probe.test_clips"]["mean"]) == 140
     before = (out / "1" / "metrics.json").stat().st_mtime_ns
     assert subprocess.run(words, cwd=ROOT, capture_output=True).returncode == 0
     assert (out / "1" / "metrics.json").stat().st_mtime_ns == before       # finished runs are kept
