@@ -20,7 +20,8 @@ from safetensors import SafetensorError
 from .checkpoint import load_tensors, read_metadata, save_tensors
 
 # %% ../../nbs/lib/21_pretrained.ipynb #methods
-METHODS: dict[str, str] = dict(VDSM='vdsm.model.vdsm') # name of a class -> module that holds it
+METHODS: dict[str, str] = dict( # name of a class -> module that holds it
+    VDSM='vdsm.model.vdsm', DSVAE='vdsm.compare.dsvae')
 
 def method_class(
     name: str, # of `METHODS`

@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = ['PLACE', 'RETRIES', 'DIAGNOSED', 'LACKS', 'Run', 'check_same_run', 'check_processes', 'train_stage', 'resumed',
            'save_step', 'checkpoint', 'go_back', 'stop_button', 'in_any', 'train_stages', 'end_stage', 'warn_if_slow',
-           'train_method', 'start_or_resume', 'TwoStages', 'check_frames', 'diagnose_run', 'try_device', 'try_step',
-           'train']
+           'train_method', 'start_or_resume', 'TwoStages', 'check_frames', 'diagnose_run', 'says_what_device_lacks',
+           'try_device', 'try_step', 'train']
 
 # %% ../../nbs/3_train/04_training_loop.ipynb #cell03
 import pyro, signal, threading, time, torch
+from collections.abc import Callable
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
@@ -30,7 +31,7 @@ from ..model.configuration import is_size
 from ..model.frames import FrameBatch, KLWeights
 from ..model.sequences import ClipBatch
 from ..model.vdsm import VDSM
-from .presets import Preset, stage_settings
+from .presets import PRESETS, Preset, stage_settings
 from .stage_1 import FrameTrainer, frame_batch
 from .stage_2 import SequenceTrainer, init_dynamics
 
@@ -294,6 +295,8 @@ def start_or_resume(
 # %% ../../nbs/3_train/04_training_loop.ipynb #vdsm
 class TwoStages(Method):
     "VDSM: stage 1 on frames without order (eq. 7), then stage 2 on clips (eq. 4)."
+    @staticmethod
+    def presets(dataset: str) -> dict[str, Preset]: return PRESETS[dataset]
     def check_data(self, data: Sequences): check_frames(data, self.preset)
     def new_model(self) -> VDSM: return VDSM(self.preset.model)
     def init_weights(self, run: Run):
@@ -303,7 +306,9 @@ class TwoStages(Method):
         run.model.init_from_data(batch.x.to(run.fabric.device))
     def try_device(self, run: Run): try_device(run)
     def begin_stage(self, run: Run): init_dynamics(run)
-    def end_stage(self, run: Run): print(f'after stage {run.stage}: {diagnose_run(run)}')
+    def end_stage(self, run: Run):
+        alone = run.model.encode_frames if run.stage == 1 else None
+        print(f'after stage {run.stage}: {diagnose_run(run, alone)}')
     def trainer(self, run: Run) -> StageTrainer:
         return (FrameTrainer, SequenceTrainer)[run.stage - 1](run)
     def before_save(self, run: Run):
@@ -311,32 +316,47 @@ class TwoStages(Method):
     def settings(self, number: int, saved: dict) -> dict: return stage_settings(number, saved)
 
 # %% ../../nbs/3_train/04_training_loop.ipynb #check-frames
-def check_frames(data: Sequences, preset: Preset):
+def check_frames(data: Sequences, preset: Preset): # or that of another method
     "`ValueError` for clips that the model cannot take."
     x, config = check_clips(data.clips(range(min(8, len(data)))), data.name, None), preset.model
     channels, found, size = x.shape[2], x.shape[-1], config.size
     if found != size:
-        could = (f"set size={found} in the model's VDSMConfig, as get_preset(..., size={found}) "
-                 "does, or ") if is_size(found) else ""
+        could = (f"set size={found} in the model's {type(config).__name__}, as "
+                 f"get_preset(..., size={found}) does, or ") if is_size(found) else ""
         raise ValueError(f"{data.name}: frames are {found} by {found} pixels and the model's "
                          f"configuration has size={size}; {could}resize the frames to {size} by "
                          f"{size}.")
     if channels != config.channels:
         raise ValueError(f"{data.name}: frames have {channels} channels and the model takes "
                          f"{config.channels}; set channels={channels} in the model's "
-                         "VDSMConfig, or read the clips in another form.")
+                         f"{type(config).__name__}, or read the clips in another form.")
 
 # %% ../../nbs/3_train/04_training_loop.ipynb #diagnose
 DIAGNOSED = 16 # training clips that a diagnosis looks at
 
-def diagnose_run(run: Run) -> Diagnosis: # its stage is done
+def diagnose_run(
+    run: Run, # its stage is done
+    encode: Callable|None=None, # clips to `Codes`; default: as the model does
+) -> Diagnosis:
     "What the codes of training clips carry at the end of a stage; draws no random number."
     model, n = run.model.eval(), len(run.data)
     clips = run.data.clips(torch.linspace(0, n - 1, min(n, DIAGNOSED)).long())
     clips = run.fabric.to_device(clips)
-    return diagnose(model, clips, model.encode_frames(clips) if run.stage == 1 else None)
+    return diagnose(model, clips, encode and encode(clips))
 
 # %% ../../nbs/3_train/04_training_loop.ipynb #recover
+LACKS = ("the device {} lacks something that training needs ({}); train with "
+         "fabric=Fabric(accelerator='cpu', devices=1), or on an Apple GPU set "
+         "PYTORCH_ENABLE_MPS_FALLBACK=1 before Python starts.")
+
+@contextmanager
+def says_what_device_lacks(fabric: Fabric):
+    "A `RuntimeError` in a sentence for an operator that the device lacks."
+    try: yield
+    except (NotImplementedError, RuntimeError, TypeError) as e:
+        why = str(e).strip().splitlines()[0]
+        raise RuntimeError(LACKS.format(fabric.device.type, why)) from None
+
 def try_device(run: Run):
     "A tiny step of either stage on the run's device; `RuntimeError` if it lacks an operator."
     fabric, model, size = run.fabric, deepcopy(run.model).train(), run.preset.model
@@ -346,23 +366,22 @@ def try_device(run: Run):
     at, horizon = fabric.to_device(torch.tensor([0, 2])), run.preset.stage2.horizon
     calls = [(1, 1, FrameBatch(x, at)),
              (2, horizon, ClipBatch(features, x[:, at], at, n_frames=3))]
-    try:
-        for stage, horizon, batch in calls: try_step(fabric, model, stage, horizon, batch)
+    with says_what_device_lacks(fabric):
+        for stage, horizon, batch in calls:
+            model.freeze_for(stage)
+            try_step(fabric, model, lambda: model.elbo(stage, horizon)(batch, KLWeights()))
         model.init_dynamics_from_data(x)
-    except (NotImplementedError, RuntimeError, TypeError) as e:
-        why = str(e).strip().splitlines()[0]
-        raise RuntimeError(LACKS.format(fabric.device.type, why)) from None
-
-LACKS = ("the device {} lacks something that training needs ({}); train with "
-         "fabric=Fabric(accelerator='cpu', devices=1), or on an Apple GPU set "
-         "PYTORCH_ENABLE_MPS_FALLBACK=1 before Python starts.")
 
 # %% ../../nbs/3_train/04_training_loop.ipynb #try-step
-def try_step(fabric: Fabric, model: VDSM, stage: int, horizon: int, batch: FrameBatch|ClipBatch):
-    "A step of one stage, without a scaler."
-    trained = [p for p in model.freeze_for(stage).parameters() if p.requires_grad]
-    with fabric.autocast(): loss = model.elbo(stage, horizon)(batch, KLWeights())
-    loss.backward()
+def try_step(
+    fabric: Fabric,
+    model: nn.Module, # a copy
+    loss: Callable[[], torch.Tensor], # computes what a step minimises
+):
+    "A step, without a scaler."
+    trained = [p for p in model.parameters() if p.requires_grad]
+    with fabric.autocast(): value = loss()
+    value.backward()
     torch.nn.utils.clip_grad_norm_(trained, 1.)
     for p in trained: p.grad.nan_to_num_(0., 0., 0.) # in 16 bits they overflow
     torch.optim.Adam(trained, fused=True).step()

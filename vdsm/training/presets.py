@@ -15,6 +15,7 @@ from dataclasses import dataclass, fields, replace
 from numbers import Integral, Real
 from ..data.registry import DATASETS, dataset_info
 from ..lib.checkpoint import plain
+from ..lib.method import training_method
 from ..model.configuration import VDSMConfig
 from .annealing import Anneal, constant
 
@@ -286,14 +287,17 @@ def get_preset(
     dataset: str, # name of the data set
     name: str='quick', # 'quick', 'bf16', 'paper', 'released' or 'smoke'; for Sprites 'small' too
     size: int|None=None, # height and width of a frame, pixels; default: as the preset has it
-) -> Preset:
+    method: str='VDSM', # of `TRAINED_BY`: which model
+) -> Preset: # of another method: the record that its `presets` gives
     "A preset by name; `ValueError` that lists the names otherwise."
     if dataset in DATASETS and dataset not in PRESETS: PRESETS[dataset] = all_presets(dataset)
     if dataset not in PRESETS:
         raise ValueError(f"no presets for data set {dataset!r}; choose one of "
                          f"{', '.join(PRESETS)}, or build a `Preset`.")
-    if name not in PRESETS[dataset]:
-        raise ValueError(f"unknown preset {name!r} for {dataset}; choose one of "
-                         f"{', '.join(PRESETS[dataset])}.")
-    preset = PRESETS[dataset][name]
+    presets = training_method(method).presets(dataset)
+    if name not in presets:
+        of = '' if method == 'VDSM' else f'{method} on '
+        raise ValueError(f"unknown preset {name!r} for {of}{dataset}; choose one of "
+                         f"{', '.join(presets)}.")
+    preset = presets[name]
     return preset if size is None else at_size(preset, size)

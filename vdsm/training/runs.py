@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import NamedTuple
 from ..data.registry import dataset_info, open_for_run
 from ..data.sequences import SPLITS, Sequences, project_root
-from ..model.vdsm import VDSM
+from ..lib.method import training_method
+from ..model.interface import VideoModel
 from .presets import at_size, get_preset
-from .loop import train
+from .loop import train_method
 
 # %% ../../nbs/3_train/05_runs.ipynb #clips
 def check_held_out(split: str):
@@ -35,7 +36,7 @@ def run_clips(
 # %% ../../nbs/3_train/05_runs.ipynb #open
 class OpenRun(NamedTuple):
     "A finished run."
-    model: VDSM          # in evaluation mode
+    model: VideoModel    # in evaluation mode
     training: Sequences # what it was trained on
     held_out: Sequences # the clips of its validation or test split
     folder: Path        # checkpoints and log
@@ -46,18 +47,20 @@ def open_run(
     dataset: str, # a registered one
     preset: str='quick', # of the data set
     seed: int=0, # of the run
-    folder: Path|str='', # of the run; default data/runs/<dataset>-<preset>-<seed>
+    folder: Path|str='', # of the run; default: below data/runs, see above
     split: str='validation', # what is held out: 'validation', or 'test' for a final figure
+    method: str='VDSM', # which model: of `TRAINED_BY`
     **options, # of the data set's class
 ) -> OpenRun:
     "Load a run, or train it; `KeyboardInterrupt` if somebody stopped the training, which is saved."
-    chosen = get_preset(dataset, preset)
+    chosen = get_preset(dataset, preset, method=method)
     training, held_out = run_clips(dataset, seed, split, **options)
     chosen = at_size(chosen, training.frame_size)
-    name = f'{dataset}-{preset}-{seed}'
+    of = '' if method == 'VDSM' else f'{method.lower()}-'
+    name = f'{of}{dataset}-{preset}-{seed}'
     folder = Path(folder or project_root()/'data'/'runs'/name)
-    model = train(training, chosen, folder, seed=seed)
+    model = train_method(training_method(method)(chosen), training, folder, seed=seed)
     if not (folder/'final').exists():
         raise KeyboardInterrupt(f"{folder} is not finished; the same call goes on")
-    title = f'{dataset_info(dataset).title}, {preset}, seed {seed}'
-    return OpenRun(model, training, held_out, folder, title)
+    parts = (method,)*(method != 'VDSM') + (dataset_info(dataset).title, preset, f'seed {seed}')
+    return OpenRun(model, training, held_out, folder, ', '.join(parts))
