@@ -7,7 +7,7 @@ from vdsm.compare.dsvae import DSVAE, DSVAEConfig
 from vdsm.data.pendulum import Pendulum
 from vdsm.data.registry import DATASETS
 from vdsm.data.sequences import ArraySequences
-from vdsm.evaluate.swap_benchmark import generate, missing_ways
+from vdsm.evaluate.generated_clips import generate, missing_ways
 from vdsm.latents import reconstruct, swap
 from vdsm.lib.checkpoint import newest_checkpoint
 from vdsm.lib.method import TRAINED_BY, StageTrainer, training_method
