@@ -62,12 +62,15 @@ class LearnedPrior(nn.Module):
         self.sizes, self.unit, shape = sizes, unit, (components, sum(sizes))
         start = math.log(math.expm1(math.sqrt(1 - APART**2)))
         self.logits = nn.Parameter(torch.zeros(components))
+        self.centre = nn.Parameter(torch.zeros(shape[1]))
+        self.log_spread = nn.Parameter(torch.zeros(shape[1]))
         self.loc = nn.Parameter(APART*torch.randn(shape)/PACE)
         self.raw_scale = nn.Parameter(torch.full(shape, start/PACE))
     def gaussians(self) -> list[Gaussian]: # of each code [K,size]
         "Means and standard deviations of the components."
-        scale = F.softplus(PACE*self.raw_scale) + 1e-3
-        both = (self.unit*v for v in (PACE*self.loc, scale))
+        spread = self.unit*(PACE*self.log_spread).exp()
+        loc = self.unit*PACE*self.centre + spread*PACE*self.loc
+        both = loc, spread*(F.softplus(PACE*self.raw_scale) + 1e-3)
         return [Gaussian(*g) for g in zip(*(v.split(self.sizes, 1) for v in both))]
     def log_weights(self, *codes: Tensor) -> Tensor: # [n,K]
         "log of p(k) times the densities of the codes [n,size] under component k."
