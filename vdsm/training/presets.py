@@ -294,7 +294,8 @@ def get_preset(
     if dataset not in PRESETS:
         raise ValueError(f"no presets for data set {dataset!r}; choose one of "
                          f"{', '.join(PRESETS)}, or build a `Preset`.")
-    presets = training_method(method).presets(dataset)
+    presets = PRESETS[dataset]
+    if method != 'VDSM': presets = training_method(method).presets(dataset)
     if name not in presets:
         of = '' if method == 'VDSM' else f'{method} on '
         raise ValueError(f"unknown preset {name!r} for {of}{dataset}; choose one of "
