@@ -75,15 +75,15 @@ def write_report(folder, value, **run):
 
 
 def test_runs_side_by_side(place):
-    shown = place / "figures"
+    given, shown = place / "runs side by side", place / "figures"
     run = dict(dataset="pendulum", preset="smoke", split="train/test", train_clips=2000,
                test_clips=700, frames=16, n_clips=40)
     for i, value in enumerate((.25, .75)):
-        write_report(shown / f"more{i}", value, **run, seed=7 + i)
-    write_report(shown / "other", 1., **run | dict(dataset="sprites", seed=0))
-    (shown / "odd").mkdir(parents=True)
-    (shown / "odd" / "metrics.json").write_text('{"run": {"dataset"')
-    said = execute("report", place, pattern=str(shown / "*" / "metrics.json"))
+        write_report(given / f"more{i}", value, **run, seed=7 + i)
+    write_report(given / "other", 1., **run | dict(dataset="sprites", seed=0))
+    (given / "odd").mkdir(parents=True)
+    (given / "odd" / "metrics.json").write_text('{"run": {"dataset"')
+    said = execute("report", place, pattern=str(given / "*" / "metrics.json"))
     text = (shown / "report" / "report.md").read_text()
     assert "| consistency.mean | 0.5 ± 0.3536 (2) |" in text and text.count("## ") == 2
     assert "| consistency.mean | 1 (1) |" in text.split("## ")[2]
@@ -92,7 +92,7 @@ def test_runs_side_by_side(place):
     assert row in (shown / "report" / "report.csv").read_text()
     unreadable = "odd/metrics.json cannot be read"
     with pytest.raises(papermill.PapermillExecutionError, match=unreadable):
-        execute("report", place, pattern=str(shown / "odd" / "metrics.json"))
+        execute("report", place, pattern=str(given / "odd" / "metrics.json"))
 
 
 @pytest.mark.parametrize("wrong, said", [
