@@ -66,16 +66,21 @@ class LearnedPrior(nn.Module):
         self.log_spread = nn.Parameter(torch.zeros(shape[1]))
         self.loc = nn.Parameter(APART*torch.randn(shape)/PACE)
         self.raw_scale = nn.Parameter(torch.full(shape, start/PACE))
-    def gaussians(self) -> list[Gaussian]: # of each code [K,size]
-        "Means and standard deviations of the components."
-        spread = self.unit*(PACE*self.log_spread).exp()
-        loc = self.unit*PACE*self.centre + spread*PACE*self.loc
-        both = loc, spread*(F.softplus(PACE*self.raw_scale) + 1e-3)
-        return [Gaussian(*g) for g in zip(*(v.split(self.sizes, 1) for v in both))]
-    def log_weights(self, *codes: Tensor) -> Tensor: # [n,K]
-        "log of p(k) times the densities of the codes [n,size] under component k."
-        given = [normal(*g).log_prob(x[:, None]) for g, x in zip(self.gaussians(), codes)]
-        return self.logits.log_softmax(0) + sum(given)
+
+# %% ../../nbs/2_model/05_priors.ipynb #learned-components
+@patch
+def gaussians(self: LearnedPrior) -> list[Gaussian]: # of each code [K,size]
+    "Means and standard deviations of the components."
+    spread = self.unit*(PACE*self.log_spread).exp()
+    loc = self.unit*PACE*self.centre + spread*PACE*self.loc
+    both = loc, spread*(F.softplus(PACE*self.raw_scale) + 1e-3)
+    return [Gaussian(*g) for g in zip(*(v.split(self.sizes, 1) for v in both))]
+
+@patch
+def log_weights(self: LearnedPrior, *codes: Tensor) -> Tensor: # [n,K]
+    "log of p(k) times the densities of the codes [n,size] under component k."
+    given = [normal(*g).log_prob(x[:, None]) for g, x in zip(self.gaussians(), codes)]
+    return self.logits.log_softmax(0) + sum(given)
 
 # %% ../../nbs/2_model/05_priors.ipynb #learned-methods
 def mixture(logits: Tensor, loc: Tensor, scale: Tensor) -> dist.Distribution: # [n]
