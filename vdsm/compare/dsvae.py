@@ -139,18 +139,30 @@ class DSVAE(VideoModel):
 
 # %% ../../nbs/7_compare/00_dsvae.ipynb #infer
 @patch
-def infer(self: DSVAE,
+def embed_frames(self: DSVAE,
     x: Tensor, # clips [B,T,C,size,size] in [0,1]
+) -> Tensor: # [B,T,E]
+    "The embedding e_t of each frame."
+    return self.embed(in_parts(self.encoder, x))
+
+@patch
+def infer_embedded(self: DSVAE,
+    e: Tensor, # embeddings of frames [B,T,E]
     sample: bool=True, # draw the codes; otherwise take their means
 ) -> tuple[Gaussian, Gaussian, Tensor, Tensor]: # q(f), q(z), f [B,f] and z [B,T,z]
     "The posterior of both codes, with gradients."
     value = Gaussian.sample if sample else lambda g: g.mean
-    e = self.embed(in_parts(self.encoder, x))
     q_f = Gaussian(*self.static(e))
     f = value(q_f)
     q_z = Gaussian(*self.poses(e, f))
     return q_f, q_z, f, value(q_z)
 
+@patch
+def infer(self: DSVAE, x: Tensor, sample: bool=True) -> tuple: # as `infer_embedded`
+    "The posterior of both codes of clips `x`, with gradients."
+    return self.infer_embedded(self.embed_frames(x), sample)
+
+# %% ../../nbs/7_compare/00_dsvae.ipynb #logits
 @patch
 def logits(self: DSVAE,
     f: Tensor, # [B,f]
@@ -247,13 +259,14 @@ class DSVAELoss(nn.Module):
         self.terms = {k: v.detach() for k, v in terms.items()}
         return sum(weights.get(k, 1.)*v for k, v in terms.items())
     def compute_terms(self, x: Tensor) -> dict[str, Tensor]: # name -> one number
-        "Reconstruction `x`, and the KL terms `f` and `z`, with one draw of each code."
-        model = self.model
-        q_f, q_z, f, z = model.infer(x)
-        seen = frame_likelihood(x, model.logits(f, z), model.config, 5)
+        "The terms of clips, with one draw of each code."
+        return self.elbo_terms(x, *self.model.infer(x))
+    def elbo_terms(self, x: Tensor, q_f: Gaussian, q_z: Gaussian, f: Tensor, z: Tensor) -> dict:
+        "Reconstruction `x`, and the KL terms `f` and `z`, given what was inferred."
+        seen = frame_likelihood(x, self.model.logits(f, z), self.model.config, 5)
         at_zero = Gaussian(torch.zeros_like(f), torch.ones_like(f))
         return dict(x=-seen.log_prob(x), f=gaussian_kl(q_f, at_zero).sum(),
-                    z=gaussian_kl(q_z, model.prior.given(z)).sum())
+                    z=gaussian_kl(q_z, self.model.prior.given(z)).sum())
 
 # %% ../../nbs/7_compare/00_dsvae.ipynb #stage
 @dataclass(frozen=True)
