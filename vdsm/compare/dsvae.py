@@ -254,10 +254,14 @@ class DSVAELoss(nn.Module):
     def forward(self,
         x: Tensor, # clips [B,T,C,size,size] in [0,1]
         weights: dict[str, float], # term -> its weight; 1 where it is missing
+        *views: Tensor, # from `views`
     ) -> Tensor: # one number, nats, summed over the batch
-        terms = self.compute_terms(x)
+        terms = self.compute_terms(x, *views)
         self.terms = {k: v.detach() for k, v in terms.items()}
         return sum(weights.get(k, 1.)*v for k, v in terms.items())
+    def views(self, x: Tensor, rng: Generator) -> tuple[Tensor, ...]: # to pass to `forward`
+        "Drawn with each batch: what a derived loss compares clips with. Nothing here."
+        return ()
     def compute_terms(self, x: Tensor) -> dict[str, Tensor]: # name -> one number
         "The terms of clips, with one draw of each code."
         return self.elbo_terms(x, *self.model.infer(x))
@@ -301,13 +305,14 @@ class OneStagePreset:
     stage1: ClipStage                # its one stage
     save_every: int = 500            # steps between checkpoints
     precision: str = '32-true'       # of the arithmetic, as Lightning Fabric names it
+    stage_class = ClipStage          # what a derived preset narrows
     @property
     def stages(self) -> tuple: return (self.stage1,)
     def __post_init__(self):
         refuse(self, PRESET_RULES)
-        if not isinstance(self.stage1, ClipStage):
+        if not isinstance(self.stage1, self.stage_class):
             raise ValueError(f"{type(self).__name__}: {type(self.stage1).__name__} where a "
-                             "ClipStage belongs.")
+                             f"{self.stage_class.__name__} belongs.")
 
 # %% ../../nbs/7_compare/00_dsvae.ipynb #trainer
 class ClipTrainer(StageTrainer):
@@ -324,10 +329,11 @@ class ClipTrainer(StageTrainer):
         at = clip_windows(data, self.stage.batch, min(self.stage.frames or T, T), rng)
         return check_clips(data.frames(*at), f'a batch of {data.name}', self.run.model.frame_size)
     def step(self, u: float, rng: Generator) -> dict|None:
-        stage, x = self.stage, self.run.fabric.to_device(self.batch(rng))
+        stage, x, elbo = self.stage, self.batch(rng), self.loss('elbo', self.new_loss)
+        x, *views = self.run.fabric.to_device((x, *elbo.module.views(x, rng)))
         n, weights = x.shape[0]*x.shape[1], stage.weights(u)
-        lr, elbo = self.set_rate(stage.lr*stage.lr_factor(u)), self.loss('elbo', self.new_loss)
-        done = self.update(elbo(x, weights)/n, elbo, self.optimizer, stage.clip_norm)
+        lr = self.set_rate(stage.lr*stage.lr_factor(u))
+        done = self.update(elbo(x, weights, *views)/n, elbo, self.optimizer, stage.clip_norm)
         terms = {f'nats_{k}': v.item()/n for k, v in elbo.module.terms.items()}
         return done and done | dict(lr=lr) | terms | {f'lambda_{k}': v for k, v in weights.items()}
 
@@ -371,6 +377,7 @@ class DSVAEMethod(Method):
         return plain(type(self.preset.stage1)(1)) | saved
     def try_device(self, run):
         c, model = self.preset.model, deepcopy(run.model).train()
-        x = run.fabric.to_device(torch.rand(2, 3, c.channels, c.size, c.size))
+        x, loss = torch.rand(2, 3, c.channels, c.size, c.size), self.loss_class(model)
+        x, *views = run.fabric.to_device((x, *loss.views(x, Generator())))
         with says_what_device_lacks(run.fabric):
-            try_step(run.fabric, model, lambda: self.loss_class(model)(x, {}))
+            try_step(run.fabric, model, lambda: loss(x, {}, *views))
