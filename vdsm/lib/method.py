@@ -45,7 +45,8 @@ class Method:
 
 # %% ../../nbs/lib/22_method.ipynb #find
 TRAINED_BY: dict[str, tuple[str, str]] = dict( # model class -> module and name of its method
-    VDSM=('vdsm.training.loop', 'TwoStages'), DSVAE=('vdsm.compare.dsvae', 'DSVAEMethod'))
+    VDSM=('vdsm.training.loop', 'TwoStages'), DSVAE=('vdsm.compare.dsvae', 'DSVAEMethod'),
+    S3VAE=('vdsm.compare.s3vae', 'S3VAEMethod'))
 
 def training_method(
     name: str, # of a model class, in `TRAINED_BY`
@@ -93,10 +94,11 @@ class StageTrainer:
 def adam(self: StageTrainer,
     parameters: Iterable[nn.Parameter], # those of them that need gradients are updated
     lr: float, # learning rate; `set_rate` changes it
+    **options, # of `torch.optim.Adam`, such as `betas`
 ) -> torch.optim.Optimizer: # as Fabric wraps it
     "Add an Adam optimiser to the stage; checkpoints hold the state of all of them, in order."
     parameters = [p for p in parameters if p.requires_grad]
-    adam = torch.optim.Adam(parameters, lr=lr, fused=self.scaler is None)
+    adam = torch.optim.Adam(parameters, lr=lr, fused=self.scaler is None, **options)
     self.optimizers.append(self.run.fabric.setup_optimizers(adam))
     return self.optimizers[-1]
 

@@ -89,6 +89,9 @@ class VideoModel(nn.Module, Pretrained):
     @property
     def frame_size(self) -> int: # height and width of a frame, pixels
         return getattr(self.config, 'size', FRAME)
+    @property
+    def has_encoder(self) -> bool: # False: it only generates, and no clip has codes
+        return type(self).encode is not VideoModel.encode
 
 # %% ../../nbs/2_model/00_interface.ipynb #checks
 @patch
