@@ -3,6 +3,7 @@ and what makes no model of its kind with lines in `WRONG`."""
 from functools import cache
 import pytest, torch
 from torch.testing import assert_close as close
+from vdsm.compare.cdsvae import CDSVAE, CDSVAEConfig
 from vdsm.compare.dsvae import DSVAE, DSVAEConfig
 from vdsm.compare.s3vae import S3VAE, S3VAEConfig
 from vdsm.data.pendulum import Pendulum
@@ -26,15 +27,17 @@ MODELS = {  # name in the test -> class and configuration
     "VDSM": (VDSM, VDSMConfig(**TINY, n_experts=4, z_dim=3, d_dim=5)),
     "DSVAE full": (DSVAE, DSVAEConfig(**TINY, f_dim=5, z_dim=3)),
     "DSVAE factorised": (DSVAE, DSVAEConfig(**TINY, f_dim=5, z_dim=3, posterior="factorised")),
+    "C-DSVAE": (CDSVAE, CDSVAEConfig(**TINY, f_dim=5, z_dim=3)),
     "S3VAE": (S3VAE, S3VAEConfig(**TINY, f_dim=5, z_dim=3)),
 }
 SIZES = dict(hidden=0, embedding=-1, channels=0, encoder=(8, 8), decoder=(8,)*9, size=48,
              likelihood="poisson")
-CONFIGS = VDSMConfig, DSVAEConfig, S3VAEConfig
+CONFIGS = VDSMConfig, DSVAEConfig, CDSVAEConfig, S3VAEConfig
 WRONG = [(cls, {field: value}) for cls in CONFIGS for field, value in
          (SIZES | dict(z_dim=0)).items()] + [
     (VDSMConfig, dict(iaf=1, z_dim=1)), (VDSMConfig, dict(n_experts=0)),
     (DSVAEConfig, dict(f_dim=0)), (DSVAEConfig, dict(posterior="half")),
+    (CDSVAEConfig, dict(temperature=0.)),
     (S3VAEConfig, dict(grid=1)), (S3VAEConfig, dict(margin=0.))]
 WAYS = ("reconstruction", "rollout", "action.prior", "action.donor", "content.prior",
         "content.donor", "content.lstm", "sample.prior", "sample.aggregate")
