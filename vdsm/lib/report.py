@@ -30,6 +30,7 @@ def describe_run(
     """Data set and its files, preset, seed, splits by name and what they do not share, sample
     counts, versions, device and wall time of a run."""
     config = json.loads((Path(folder)/'final'/'config.json').read_text(encoding='utf-8'))
+    stages = [config['preset'].get(f'stage{i}') for i in (1, 2, 3)]
     files = dict(held_out_by=held_out.held_out_by, source=train.source,
                  held_out_source=held_out.source, split_seed=held_out.split_seed)
     return dict(
@@ -39,7 +40,7 @@ def describe_run(
         train_individuals=len(train.clip_counts),
         held_out_individuals=len(held_out.clip_counts),
         **{k: v for k, v in files.items() if v},
-        frames=train.n_frames, steps=[config['preset'][f'stage{i}']['steps'] for i in (1, 2)],
+        frames=train.n_frames, steps=[stage['steps'] for stage in stages if stage],
         parameters=config['parameters'], train_seconds=round(config['seconds'], 1),
         precision=config.get('precision', '32-true'), device=describe_device(),
         versions={k: version(k) for k in PACKAGES} | dict(python=platform.python_version()))

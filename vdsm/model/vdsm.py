@@ -48,11 +48,13 @@ class VDSM(VideoModel):
 def freeze_for(self: VDSM, stage: int) -> VDSM: # self
     "Compute gradients only for what the stage trains."
     frames, clips = self.frame_guide, self.guide
-    one = [self.encoder, self.decoder, frames.static, frames.pose, self.frame_model.prior]
-    two = [clips.encoder, clips.decoder, clips.combiner, clips.flows, self.transition,
-           clips.static, clips.embed, self.model.prior]
+    trained = {
+        1: [self.encoder, self.decoder, frames.static, frames.pose, self.frame_model.prior],
+        2: [clips.encoder, clips.decoder, clips.combiner, clips.flows, self.transition,
+            clips.static, clips.embed, self.model.prior],
+        3: [self.transition]}
     self.requires_grad_(False)
-    for m in (one if stage == 1 else two): m.requires_grad_(True)
+    for m in trained[stage]: m.requires_grad_(True)
     return self
 
 # %% ../../nbs/2_model/09_model.ipynb #elbo
@@ -251,20 +253,25 @@ def extrapolate(self: VDSM,
     codes = self.encode(x); s, d, z = (codes[k].mean for k in 'sdz')
     if method == 'lstm': z = self.rollout_posterior(d, T + n_frames).mean[:, T:]
     elif method == 'transition': z = self.rollout_prior(z[:, -1], d, n_frames)
-    else: return self.reinfer(s, x, n_frames)
+    else: return self.reinfer(s, x, n_frames)[0]
     return self.decode_poses(s, z)
 
 # %% ../../nbs/2_model/09_model.ipynb #reinfer
 @patch
-def reinfer(self: VDSM, s: Tensor, x: Tensor, n_frames: int) -> Tensor: # [B,n_frames,C,H,W]
+def reinfer(self: VDSM,
+    s: Tensor, # [B,Ns]
+    x: Tensor, # clips to continue [B,T,C,H,W]
+    n_frames: int, # frames to add
+) -> tuple[Tensor, Gaussian]: # the frames added [B,n_frames,C,H,W], and their poses [B,n_frames,z]
     "Predict a few frames at a time, inferring d anew from the last ones."
-    T = x.shape[1]
+    T, poses = x.shape[1], []
     while x.shape[1] < T + n_frames:
         seen = x[:, -SEEN:]
         d, n = self.guide.dynamics(self.encoder(seen))[0], seen.shape[1]
-        z = self.rollout_posterior(d, n + AHEAD).mean[:, n:]
-        x = torch.cat([x, self.decode_poses(s, z)], 1)
-    return x[:, T:T + n_frames]
+        poses.append(Gaussian(*(v[:, n:] for v in self.rollout_posterior(d, n + AHEAD))))
+        x = torch.cat([x, self.decode_poses(s, poses[-1].mean)], 1)
+    z = Gaussian(*(torch.cat(v, 1)[:, :n_frames] for v in zip(*poses)))
+    return x[:, T:T + n_frames], z
 
 # %% ../../nbs/2_model/09_model.ipynb #sample
 @patch

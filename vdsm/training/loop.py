@@ -34,6 +34,7 @@ from ..model.vdsm import VDSM
 from .presets import PRESETS, Preset, stage_settings
 from .stage_1 import FrameTrainer, frame_batch
 from .stage_2 import SequenceTrainer, init_dynamics
+from .stage_3 import RolloutLoss, TransitionTrainer, continue_clips
 
 # %% ../../nbs/3_train/04_training_loop.ipynb #run
 class Run:
@@ -294,7 +295,7 @@ def start_or_resume(
 
 # %% ../../nbs/3_train/04_training_loop.ipynb #vdsm
 class TwoStages(Method):
-    "VDSM: stage 1 on frames without order (eq. 7), then stage 2 on clips (eq. 4)."
+    "VDSM: stage 1 on frames without order (eq. 7), stage 2 on clips (eq. 4), and stage 3 if any."
     @staticmethod
     def presets(dataset: str) -> dict[str, Preset]: return PRESETS[dataset]
     def check_data(self, data: Sequences): check_frames(data, self.preset)
@@ -305,12 +306,13 @@ class TwoStages(Method):
         batch, _ = frame_batch(run.data, stage, rng, size)
         run.model.init_from_data(batch.x.to(run.fabric.device))
     def try_device(self, run: Run): try_device(run)
-    def begin_stage(self, run: Run): init_dynamics(run)
+    def begin_stage(self, run: Run):
+        if run.stage == 2: init_dynamics(run)
     def end_stage(self, run: Run):
         alone = run.model.encode_frames if run.stage == 1 else None
         print(f'after stage {run.stage}: {diagnose_run(run, alone)}')
     def trainer(self, run: Run) -> StageTrainer:
-        return (FrameTrainer, SequenceTrainer)[run.stage - 1](run)
+        return (FrameTrainer, SequenceTrainer, TransitionTrainer)[run.stage - 1](run)
     def before_save(self, run: Run):
         if run.stage == 1: run.model.copy_stage_1() # so that what is saved can be used
     def settings(self, number: int, saved: dict) -> dict: return stage_settings(number, saved)
@@ -358,7 +360,7 @@ def says_what_device_lacks(fabric: Fabric):
         raise RuntimeError(LACKS.format(fabric.device.type, why)) from None
 
 def try_device(run: Run):
-    "A tiny step of either stage on the run's device; `RuntimeError` if it lacks an operator."
+    "A tiny step of each stage on the run's device; `RuntimeError` if it lacks an operator."
     fabric, model, size = run.fabric, deepcopy(run.model).train(), run.preset.model
     model.guide.encoder.lstm.flatten_parameters()
     x = fabric.to_device(torch.rand(2, 3, size.channels, *run.data[0].shape[-2:]))
@@ -370,6 +372,10 @@ def try_device(run: Run):
         for stage, horizon, batch in calls:
             model.freeze_for(stage)
             try_step(fabric, model, lambda: model.elbo(stage, horizon)(batch, KLWeights()))
+        if run.preset.stage3:
+            poses = continue_clips(model, x, 2)
+            model.freeze_for(3)
+            try_step(fabric, model, lambda: RolloutLoss(model.transition, 2)(*poses))
         model.init_dynamics_from_data(x)
 
 # %% ../../nbs/3_train/04_training_loop.ipynb #try-step

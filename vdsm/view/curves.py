@@ -25,7 +25,7 @@ pio.templates['plotly_white'].layout.colorway = PALETTE # of plots that name no 
 MARKERS = ('circle', 'x', 'square', 'diamond', 'cross', 'triangle-up', 'star') # for print in grey
 NAMES = dict( # key of the log -> what it is
     nats_x='reconstruction, -log p(x | s, z)', nats_s='KL of s', nats_d='KL of d', nats_z='KL of z',
-    nats_multi_step='KL over several steps', nats_x_z='-log p(m | z)', lambda_s='λ of the KL of s',
+    nats_rollout='rollout KL', nats_multi_step='KL over several steps', nats_x_z='-log p(m | z)', lambda_s='λ of the KL of s',
     lambda_d='λ of the KL of d', lambda_z='λ of the KL of z',
     inverse_temperature='inverse temperature 1/τ', lr='learning rate')
 
@@ -41,7 +41,7 @@ def run_curves(
     title: str, # names data set and run, and says what to look for
     y: str, # label of the vertical axis
 ) -> go.Figure:
-    "Curves of both stages side by side, on a logarithmic axis."
+    "Curves of all stages side by side, on a logarithmic axis."
     stages = sorted({row['stage'] for row in history})
     fig = make_subplots(1, len(stages), subplot_titles=[f'stage {s}' for s in stages],
                         shared_yaxes=True, horizontal_spacing=.04)
@@ -66,7 +66,7 @@ def loss_curves(
     title: str, # names data set and run, and says what to look for
 ) -> go.Figure:
     "The terms of the objective without their weights, in nats per frame."
-    terms = ('nats_x', 'nats_s', 'nats_d', 'nats_z', 'nats_multi_step', 'nats_x_z')
+    terms = ('nats_x', 'nats_s', 'nats_d', 'nats_z', 'nats_multi_step', 'nats_x_z', 'nats_rollout')
     return run_curves(history, terms, title, 'nats per frame')
 
 def annealing_curves(
