@@ -24,7 +24,7 @@ SCHEDULE = {
     "inverse_temperature",
 }
 ALL = [(dataset, name) for dataset, presets in PRESETS.items() for name in presets]
-stages = lambda preset: (preset.stage1, preset.stage2)
+stages = lambda preset: preset.stages[:2]
 def annealed(stage):
     curves = {f.name: getattr(stage, f.name) for f in fields(stage)}
     return {k: v for k, v in curves.items() if isinstance(v, Anneal)}
@@ -75,6 +75,20 @@ def test_a_preset_takes_steps_along_both_stages(dataset, name, tmp_path):
             assert len(weights) == 5 and min(weights) >= 0, (number, share)
 
 
+@pytest.mark.parametrize("dataset, name", [k for k in ALL if get_preset(*k).stage3])
+def test_a_third_stage_takes_steps_along_its_schedule(dataset, name, tmp_path):
+    stage = replace(get_preset(dataset, name).stage3, clips=5, batch=3)
+    preset = replace(reduced(get_preset(dataset, name)), stage3=stage)
+    data = ArraySequences(torch.rand(8, 16, preset.model.channels, 64, 64))
+    run = Run(TwoStages(preset), data, tmp_path, Fabric(accelerator="cpu", devices=1))
+    run.stage = 3
+    trainer = run.method.trainer(run)
+    for share in SHARES:
+        run.step = int(share * stage.steps)
+        record = trainer()
+        assert math.isfinite(record["loss"]) and record["lr"] > 0, share
+
+
 @pytest.mark.parametrize("dataset, name", ALL)
 def test_no_weight_is_ever_negative(dataset, name):
     for stage in stages(get_preset(dataset, name)):
@@ -87,6 +101,7 @@ def test_no_weight_is_ever_negative(dataset, name):
 def test_the_papers_objective_alone(dataset, name):
     """Equations 2, 4 and 7: whatever a stage offers beyond a schedule is off, an option added
     later too."""
+    assert get_preset(dataset, name).stage3 is None
     for stage in stages(get_preset(dataset, name)):
         off, names = type(stage)(stage.steps), {f.name for f in fields(stage)}
         assert SCHEDULE - {"lambda_d"} < names

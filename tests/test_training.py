@@ -14,13 +14,13 @@ from vdsm.lib.method import Method, StageTrainer
 from vdsm.lib.pretrained import load_checkpoint, read_config
 from vdsm.model.interface import VideoModel
 from vdsm.training.loop import RETRIES, Run, TwoStages, in_any, train, train_method
-from vdsm.training.presets import get_preset
+from vdsm.training.presets import TransitionStage, get_preset
 
 SMOKE = get_preset("pendulum", "smoke")
 TRAIN = """
 import sys
 from vdsm.data.pendulum import Pendulum
-from vdsm.training.presets import get_preset
+from vdsm.training.presets import TransitionStage, get_preset
 from vdsm.lib.method import StageTrainer
 from vdsm.training.loop import train
 step = StageTrainer.__call__
@@ -100,6 +100,36 @@ def test_stage_two_moves_only_what_it_trains(finished):
     assert all(k.startswith(trained) for k in moved)
     assert all(any(k.startswith(part) for k in moved) for part in trained)
     assert load_checkpoint(finished / "final").decoder.inverse_temperature.item() > 1
+
+
+def test_a_third_stage(data, finished, run_folder, tmp_path, monkeypatch):
+    """A finished run of two stages takes it, only the transition changes, and a run that fails in
+    the middle of it goes on to the same weights."""
+    three = TransitionStage(5, batch=3, clips=6, ahead=4, horizon=4)
+    preset = replace(SMOKE, stage3=three, save_every=2)
+    train(data, preset, run_folder, log_every=1)
+    old, new = weights(finished), weights(run_folder)
+    moved = {k for k in old if not torch.equal(old[k], new[k])}
+    assert moved and all(k.startswith("model.transition.") for k in moved)
+    assert [(r["stage"], r["step"]) for r in read_history(run_folder)][-5:] == [
+        (3, i) for i in range(5)
+    ]
+    step = StageTrainer.__call__
+
+    def fails(self):
+        if (self.number, self.run.step) == (3, 3): raise KeyboardInterrupt
+        return step(self)
+
+    monkeypatch.setattr(StageTrainer, "__call__", fails)
+    with pytest.raises(KeyboardInterrupt): train(data, preset, tmp_path / "b", log_every=1)
+    monkeypatch.undo()
+    assert checkpoints(tmp_path / "b")[-1].name == "stage3-000002"
+    train(data, preset, tmp_path / "b", log_every=1)
+    resumed = weights(tmp_path / "b")
+    assert all(torch.equal(new[k], resumed[k]) for k in new)
+    other = replace(preset, stage3=replace(three, ahead=5))
+    with pytest.raises(ValueError, match=r"differs in preset \(stage3\)"):
+        train(data, other, run_folder)
 
 
 def test_a_folder_of_another_run_is_refused(run_folder, data):
@@ -323,7 +353,7 @@ def test_an_overflow_skips_the_step_and_halves_the_scale(tmp_path, data, monkeyp
 PRESS = """
 import sys, threading, _thread, signal
 from vdsm.data.pendulum import Pendulum
-from vdsm.training.presets import get_preset
+from vdsm.training.presets import TransitionStage, get_preset
 from vdsm.lib.method import StageTrainer
 from vdsm.training.loop import train
 step, before = StageTrainer.__call__, signal.getsignal(signal.SIGINT)
@@ -410,7 +440,7 @@ import os, sys, time, torch
 from dataclasses import replace
 from lightning_fabric import Fabric
 from vdsm.data.pendulum import Pendulum
-from vdsm.training.presets import get_preset
+from vdsm.training.presets import TransitionStage, get_preset
 from vdsm.lib import checkpoint, method
 from vdsm.training.loop import train
 listed, drawn = checkpoint.checkpoints, method.seed_step

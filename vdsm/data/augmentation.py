@@ -39,15 +39,13 @@ class Augmented(Sequences):
         self.data, self.copies, self.attribution = data, copies, data.attribution
         for k in ('held_out_by', 'split_seed'): setattr(self, k, getattr(data, k))
         self.source = ', '.join(filter(None, (data.source, f'{copies} augmented copies')))
-        n, identities = len(data), len(data.clip_counts)
-        identity = torch.arange(copies).repeat_interleave(n)*identities
-        factors = {k: v.repeat(copies) for k, v in data.factors.items()}
-        super().__init__(data.name, data.split, data.n_frames, factors, data.classes,
-                         identity + data.identity_index.repeat(copies), data.static_factors)
-        rng = Generator().manual_seed(seed)
+        n, identities, rng = len(data), len(data.clip_counts), Generator().manual_seed(seed)
+        first = torch.arange(copies).repeat_interleave(n)*identities # of the identities of a copy
+        super().__init__(data.name, data.split, data.n_frames,
+                         {k: v.repeat(copies) for k, v in data.factors.items()}, data.classes,
+                         first + data.identity_index.repeat(copies), data.static_factors)
         self.draw_looks(identities, zoom, shift, colour, rng)
-        self.mirrored = torch.rand(copies*n, generator=rng) < .5*flip
-        self.mirrored[:n] = False
+        self.mirrored = (torch.rand(copies*n, generator=rng) < .5*flip) & (first > 0)
     def frames(self, clips, times):
         x = self.data.frames(clips % len(self.data), times)
         return self.look(x.flatten(0, -4), clips.flatten()).view(x.shape)
@@ -69,6 +67,7 @@ def draw_looks(self: Augmented,
     self.lift = .5*colour*u(1, 1, 1)                       # [n,1,1,1]
     self.zoom, self.shift = torch.exp(zoom*u()), 2*shift*u(2) # [n], [n,2]; a width is 2
 
+# %% ../../nbs/1_data/08_augmentation.ipynb #look
 @patch
 def look(self: Augmented,
     x: Tensor, # frames [N,C,H,W] in [0,1]

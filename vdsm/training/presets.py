@@ -117,7 +117,7 @@ class TransitionStage:
     "How stage 3 trains the transition alone, on clips that re-inference has continued."
     steps: int                       # optimiser steps
     batch: int = 32                  # clips for each step and process
-    clips: int = 512                 # training clips that are continued, as far as there are so many
+    clips: int = 512                 # training clips that are continued; all if there are fewer
     ahead: int = 24                  # frames that are added to each
     horizon: int = 24                # H: the largest number of steps of a rollout
     lr: float = 2e-3                 # Adam's learning rate

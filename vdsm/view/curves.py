@@ -25,9 +25,10 @@ pio.templates['plotly_white'].layout.colorway = PALETTE # of plots that name no 
 MARKERS = ('circle', 'x', 'square', 'diamond', 'cross', 'triangle-up', 'star') # for print in grey
 NAMES = dict( # key of the log -> what it is
     nats_x='reconstruction, -log p(x | s, z)', nats_s='KL of s', nats_d='KL of d', nats_z='KL of z',
-    nats_rollout='rollout KL', nats_multi_step='KL over several steps', nats_x_z='-log p(m | z)', lambda_s='λ of the KL of s',
-    lambda_d='λ of the KL of d', lambda_z='λ of the KL of z',
-    inverse_temperature='inverse temperature 1/τ', lr='learning rate')
+    nats_multi_step='KL over several steps', nats_rollout='KL of rollouts',
+    nats_x_z='-log p(m | z)', lambda_s='λ of the KL of s', lambda_d='λ of the KL of d',
+    lambda_z='λ of the KL of z', inverse_temperature='inverse temperature 1/τ',
+    lr='learning rate')
 
 # %% ../../nbs/lib/09_curves.ipynb #curves
 def positive_points(rows: list[dict], key: str) -> tuple[list[int], list[float]]: # steps, values
