@@ -76,9 +76,9 @@ class DecoderBank(nn.Module):
     def __init__(self,
         n_experts: int, # how many decoders
         n_in: int, # size of the input
-        channels: tuple[int, ...]=(128, 64, 32, 16), # as in `VDSMConfig`: of 4, 8, ... pixels
-        out_channels: int=3, # of a frame
-        size: int=FRAME, # height and width of a frame, pixels
+        channels: tuple[int, ...], # as in `VDSMConfig`: of 4, 8, ... pixels
+        out_channels: int, # of a frame
+        size: int, # height and width of a frame, pixels
     ):
         super().__init__()
         channels = layer_channels('decoder', channels, size)

@@ -64,6 +64,7 @@ def elbo(self: VDSM,
     horizon: int=1, # of the multi-step KL, stage 2
 ) -> nn.Module: # call it with the batch of the stage and `KLWeights`
     "The loss of a stage, as a module."
+    if stage not in (1, 2): raise ValueError(f"stage={stage!r}: the ELBO is that of stage 1 or 2.")
     if horizon > 1 and self.config.iaf:
         raise ValueError("the multi-step KL needs a Gaussian posterior of z; "
                          "set iaf=0 or horizon=1.")
