@@ -54,7 +54,7 @@ test: .venv/ready ## run the tests of all notebooks and pytest
 	pytest -q -n 2 --no-loadscope-reorder tests
 
 lab: .venv/ready ## open JupyterLab on the notebooks
-	jupyter lab nbs
+	jupyter lab --LabApp.default_url=/lab/tree/nbs
 
 notebooks: .venv/ready ## write modules, README and RESULTS from the notebooks, and clean their metadata
 	nbdev_export

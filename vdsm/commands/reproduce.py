@@ -129,9 +129,9 @@ def summary(
     lines += [f'notebook  {here(notebook)}']
     if pictures: lines += [f'pictures  {here(out)}{os.sep}: ' + ', '.join(pictures)]
     others = [d for d in ('pendulum', 'sprites') if d != dataset][:1]
-    lab = 'make lab' if 'MAKELEVEL' in os.environ else 'python -m jupyterlab nbs'
+    lab = 'make lab' if 'MAKELEVEL' in os.environ else 'python -m jupyterlab'
     return '\n'.join(lines + ['', 'next',
-        f'  {lab}   and open explore.ipynb: swap and change codes by hand',
+        f'  {lab}   and open nbs/explore.ipynb: swap and change codes by hand',
         *(f"  {as_typed('reproduce', d)}   the same on another data set" for d in others),
         f"  {as_typed('figures')}   all figures and tables of the paper"])
 
