@@ -5,13 +5,14 @@ import pytest, torch
 from torch.testing import assert_close as close
 from vdsm.compare.cdsvae import CDSVAE, CDSVAEConfig
 from vdsm.compare.dsvae import DSVAE, DSVAEConfig
+from vdsm.compare.mocogan import MoCoGAN, MoCoGANConfig
 from vdsm.compare.s3vae import S3VAE, S3VAEConfig
 from vdsm.data.pendulum import Pendulum
 from vdsm.data.registry import DATASETS
 from vdsm.data.sequences import ArraySequences
 from vdsm.evaluate.generated_clips import generate, missing_ways
 from vdsm.latents import reconstruct, swap
-from vdsm.lib.checkpoint import newest_checkpoint
+from vdsm.lib.checkpoint import load_optimizer, newest_checkpoint
 from vdsm.lib.method import TRAINED_BY, StageTrainer, training_method
 from vdsm.lib.pretrained import METHODS, from_pretrained
 from vdsm.model.configuration import VDSMConfig
@@ -29,6 +30,8 @@ MODELS = {  # name in the test -> class and configuration
     "DSVAE factorised": (DSVAE, DSVAEConfig(**TINY, f_dim=5, z_dim=3, posterior="factorised")),
     "C-DSVAE": (CDSVAE, CDSVAEConfig(**TINY, f_dim=5, z_dim=3)),
     "S3VAE": (S3VAE, S3VAEConfig(**TINY, f_dim=5, z_dim=3)),
+    "MoCoGAN": (MoCoGAN, MoCoGANConfig(content_dim=5, motion_dim=3, decoder=(16, 8, 8, 8),
+                                       image=(4, 8), video=(4, 8))),
 }
 SIZES = dict(hidden=0, embedding=-1, channels=0, encoder=(8, 8), decoder=(8,)*9, size=48,
              likelihood="poisson")
@@ -38,7 +41,10 @@ WRONG = [(cls, {field: value}) for cls in CONFIGS for field, value in
     (VDSMConfig, dict(iaf=1, z_dim=1)), (VDSMConfig, dict(n_experts=0)),
     (DSVAEConfig, dict(f_dim=0)), (DSVAEConfig, dict(posterior="half")),
     (CDSVAEConfig, dict(temperature=0.)),
-    (S3VAEConfig, dict(grid=1)), (S3VAEConfig, dict(margin=0.))]
+    (S3VAEConfig, dict(grid=1)), (S3VAEConfig, dict(margin=0.)),
+    *[(MoCoGANConfig, {field: 0}) for field in ("content_dim", "motion_dim", "categories")],
+    (MoCoGANConfig, dict(size=48)), (MoCoGANConfig, dict(decoder=(8,)*9)),
+    (MoCoGANConfig, dict(image=())), (MoCoGANConfig, dict(video=(8,)*6))]
 WAYS = ("reconstruction", "rollout", "action.prior", "action.donor", "content.prior",
         "content.donor", "content.lstm", "sample.prior", "sample.aggregate")
 every_model = pytest.mark.parametrize("name", MODELS)
@@ -111,14 +117,47 @@ def test_a_batch_is_its_clips(name):
 @every_model
 def test_a_seed_gives_the_same(name):
     model, x = new(name), clips()
-    same(has(lambda: model.encode(x)), model.encode(x))
-    draws = [lambda: model.sample(2, 5), lambda: model.encode(x, sample=True).map(torch.clone),
+    draws = [lambda: model.sample(2, 5),
              lambda: model.sample_static(2) | model.sample_dynamic(2, 5)]
+    if model.has_encoder:
+        same(model.encode(x), model.encode(x))
+        draws.append(lambda: model.encode(x, sample=True).map(torch.clone))
     for draw in draws:
         a, b = seeded(draw), seeded(draw)
         same(a, b) if isinstance(a, Codes) else close(a, b, rtol=0, atol=0)
-    a, b = (seeded(lambda: model.sample_dynamic(2, 5), seed) for seed in (1, 2))
+    a, b = (seeded(lambda: model.sample_dynamic(8, 5), seed) for seed in (1, 2))
     assert all(not torch.equal(a[k].mean, b[k].mean) for k in a)
+
+
+@every_model
+@pytest.mark.parametrize("size", (64, 128))
+def test_halves_of_a_sample(name, size):
+    "A static half and a dynamic one make a clip; each half can be kept while the other is drawn."
+    model = new(name, size=size)
+    static, dynamic = has(lambda: model.sample_static(3)), has(lambda: model.sample_dynamic(3, 5))
+    assert static.static and not static.dynamic and dynamic.dynamic and not dynamic.static
+    made = model.decode(static | dynamic)
+    assert made.shape == (3, 5, 3, size, size) and made.min() >= 0 and made.max() <= 1
+    for kept in (static, dynamic):
+        first = kept.map(lambda v: v[:1]).expand(3)
+        other = model.decode(static | dynamic | first)
+        close(other[0], made[0], atol=1e-5, rtol=0)
+        assert (other[1] - other[0]).abs().max() > 1e-6
+
+
+@every_model
+def test_a_model_without_an_encoder_says_so(name):
+    model, data, x = new(name), pendula("validation"), clips()
+    if model.has_encoder:
+        assert model.encode(x)
+        return
+    calls = [lambda: model.encode(x), lambda: reconstruct(model, x), lambda: swap(model, x, x),
+             lambda: diagnose(model, x), lambda: model.extrapolate(x, 2)]
+    for call in calls:
+        with pytest.raises(NotImplementedError, match=f"{model.method} has no .*[.]$"): call()
+    missing = missing_ways(model, data, WAYS)
+    assert set(WAYS) - set(missing) == {"sample.prior"}
+    assert all(f"{model.method} has no " in why for why in missing.values())
 
 
 @every_model
@@ -160,6 +199,7 @@ def test_what_evaluation_needs(name):
     assert all(why.endswith(".") for why in missing.values())
     made = generate(model, x, x.flip(0), tuple(w for w in WAYS if w not in missing))
     assert {v.shape for v in made.values()} == {x.shape}
+    if not model.has_encoder: return
     found = has(lambda: diagnose(model, x))
     assert set(found.nats) == set(model.encode(x)) and str(found)
 
@@ -178,7 +218,7 @@ def test_save_and_load(name, tmp_path):
     other = next(cls for cls, _ in MODELS.values() if cls is not type(model))
     with pytest.raises(ValueError, match=f"is a {model.method} and no {other.__name__}"):
         other.from_pretrained(tmp_path)
-    assert has(lambda: model.encode(x))
+    assert not model.has_encoder or model.encode(x)
 
 
 @every_model
@@ -248,6 +288,11 @@ def test_a_stopped_run_ends_with_the_same_weights(method, tmp_path, monkeypatch)
     for _ in how.preset.stages:
         with pytest.raises(Stop): train_method(how, data, tmp_path / "parts")
     parts = train_method(how, data, tmp_path / "parts")
+    states = lambda run: [load_optimizer(tmp_path / run / "final", torch.device("cpu"), i)
+                          for i in range(2)]
+    for a, b in zip(states("whole"), states("parts")):
+        assert a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+    assert states("whole")[0] and bool(states("whole")[1]) == (method == "MoCoGAN")
     assert equal(whole, parts) and equal(whole, from_pretrained(tmp_path / "parts" / "final"))
     assert not equal(whole, how.new_model())
     assert newest_checkpoint(tmp_path / "parts").name == "final"

@@ -46,7 +46,8 @@ class Method:
 # %% ../../nbs/lib/22_method.ipynb #find
 TRAINED_BY: dict[str, tuple[str, str]] = dict( # model class -> module and name of its method
     VDSM=('vdsm.training.loop', 'TwoStages'), DSVAE=('vdsm.compare.dsvae', 'DSVAEMethod'),
-    CDSVAE=('vdsm.compare.cdsvae', 'CDSVAEMethod'), S3VAE=('vdsm.compare.s3vae', 'S3VAEMethod'))
+    CDSVAE=('vdsm.compare.cdsvae', 'CDSVAEMethod'), S3VAE=('vdsm.compare.s3vae', 'S3VAEMethod'),
+    MoCoGAN=('vdsm.compare.mocogan', 'MoCoGANMethod'))
 
 def training_method(
     name: str, # of a model class, in `TRAINED_BY`

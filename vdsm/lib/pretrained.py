@@ -22,7 +22,7 @@ from .checkpoint import load_tensors, read_metadata, save_tensors
 # %% ../../nbs/lib/21_pretrained.ipynb #methods
 METHODS: dict[str, str] = dict( # name of a class -> module that holds it
     VDSM='vdsm.model.vdsm', DSVAE='vdsm.compare.dsvae', CDSVAE='vdsm.compare.cdsvae',
-    S3VAE='vdsm.compare.s3vae')
+    S3VAE='vdsm.compare.s3vae', MoCoGAN='vdsm.compare.mocogan')
 
 def method_class(
     name: str, # of `METHODS`
