@@ -13,7 +13,7 @@ if POSIX: import fcntl, pty, termios
 
 def environment(**more):
     "As in a person's shell: without what `make test` and pytest set."
-    strange = ("MAKE", "MFLAGS", "PYTEST", "VDSM_SCREENSHOT")
+    strange = ("MAKE", "MFLAGS", "PYTEST")
     env = {k: v for k, v in os.environ.items() if not k.startswith(strange)}
     return env | dict(PATH=f"{os.path.dirname(sys.executable)}{os.pathsep}{env['PATH']}") | more
 
