@@ -36,7 +36,7 @@ endif
 
 HOW = $(if $(PRESET),--preset $(PRESET))
 
-.PHONY: help reproduce figures pictures test lab notebooks evidence measured mutants gif counts docs
+.PHONY: help reproduce figures pictures test lab notebooks evidence measured mutants gif screenshot counts docs
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ mutants: .venv/ready ## make 300 small mistakes in the code, one at a time, and 
 
 gif: .venv/ready ## draw the GIF of the README from the pretrained Sprites model
 	python tests/swap_gif.py
+
+screenshot: .venv/ready ## draw the picture of the explorer, with the pretrained Sprites model
+	python tests/explorer_picture.py
 
 counts: .venv/ready ## count long lines, long cells, pictures and docstrings of the notebooks
 	python tests/counts.py

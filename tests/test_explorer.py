@@ -1,5 +1,6 @@
 "The explorer, driven in a browser against a live JupyterLab."
 import os, re, shutil, socket, subprocess, sys, time, urllib.request
+from contextlib import contextmanager
 import pytest
 from sync import ROOT
 
@@ -12,13 +13,17 @@ def free_port():
         return s.getsockname()[1]
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory, chromium):
-    "A JupyterLab of its own on a copy of explore.ipynb; its address, its log and its folder."
-    root = tmp_path_factory.mktemp("lab")
+@contextmanager
+def serve_lab(root, model="pendulum"):
+    """A JupyterLab of its own below a folder, on a copy of explore.ipynb that opens a model; its
+    address, its log and its folder."""
     for file in ("nbs/explore.ipynb", "figures/evidence/explorer/explorer.png"):
         (root / "work" / file).parent.mkdir(parents=True)
         shutil.copy(ROOT / file, root / "work" / file)
+    notebook = root / "work" / "nbs" / "explore.ipynb"
+    code = notebook.read_text()
+    assert "Explorer('pendulum')" in code
+    notebook.write_text(code.replace("Explorer('pendulum')", f"Explorer('{model}')"))
     quiet = (
         root
         / "SETTINGS"
@@ -64,13 +69,19 @@ def lab(tmp_path_factory, chromium):
         try: urllib.request.urlopen(url + "/api/status"); break
         except OSError: time.sleep(.2)
         assert server.poll() is None, log.read_text()
-    yield url, log, root / "work" / "nbs"
-    server.terminate()
-    server.wait(20)
+    try: yield url, log, root / "work" / "nbs"
+    finally:
+        server.terminate()
+        server.wait(20)
 
 
 @pytest.fixture(scope="module")
-def page(lab, chromium):
+def lab(tmp_path_factory, chromium):
+    with serve_lab(tmp_path_factory.mktemp("lab")) as served: yield served
+
+
+@contextmanager
+def open_explorer(url, chromium):
     "The notebook with all cells run, and the explorer's first picture drawn."
     from playwright.sync_api import sync_playwright
     with sync_playwright() as p:
@@ -84,7 +95,7 @@ def page(lab, chromium):
             ),
         )
         page.on("pageerror", lambda e: page.errors.append(str(e)))
-        page.goto(lab[0] + "/lab/tree/nbs/explore.ipynb?reset")
+        page.goto(url + "/lab/tree/nbs/explore.ipynb?reset")
         page.wait_for_function(
             "window.jupyterapp && jupyterapp.shell.currentWidget?.context?.isReady && "
             "jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'",
@@ -100,6 +111,11 @@ def page(lab, chromium):
         print(f"\n{time.time() - began:.1f} s from a fresh kernel to the first picture")
         yield page
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def page(lab, chromium):
+    with open_explorer(lab[0], chromium) as opened: yield opened
 
 
 PLAYER = ".vdsm-player >> nth=0"
@@ -145,12 +161,15 @@ def settle(page):
         answers, now = now, page.get_attribute(PLAYER, "data-answers")
 
 
-@pytest.fixture
-def paused(page):
+def pause(page):
     if page.get_attribute(PLAYER, "data-playing") == "true":
         page.locator(PLAYER).get_by_role("button", name="Pause").click()
     settle(page)
     return page
+
+
+@pytest.fixture
+def paused(page): return pause(page)
 
 
 def pick(page, group, nth):
@@ -266,23 +285,23 @@ def test_tables_and_length(paused):
     )
 
 
-def test_screenshot(paused):
-    """The whole explorer fits into one picture. With `-k screenshot` and the environment variable
-    VDSM_SCREENSHOT=figures/evidence/explorer/explorer.png, it is written for the README."""
-    page, file = paused, os.environ.get("VDSM_SCREENSHOT")
+def screenshot(page, factor):
+    "A PNG of the whole explorer, once the probes have predicted a factor."
     page.get_by_role("tab", name="Swap matrix").click()
     page.wait_for_function(
-        "document.querySelector('.vdsm-probes').textContent.includes('colour')", timeout=60000
+        "factor => document.querySelector('.vdsm-probes').textContent.includes(factor)",
+        arg=factor,
+        timeout=60000,
     )
     page.mouse.move(0, 0)
     page.evaluate("document.activeElement.blur()")
     page.set_viewport_size(dict(width=1400, height=2200))  # all of it
     settle(page)
-    shot = page.locator(".vdsm-explorer").screenshot()
-    assert 30_000 < len(shot) < 300_000
-    if file:
-        (ROOT / file).parent.mkdir(parents=True, exist_ok=True)
-        (ROOT / file).write_bytes(shot)
+    return page.locator(".vdsm-explorer").screenshot()
+
+
+def test_the_whole_explorer_fits_into_one_picture(paused):
+    assert 30_000 < len(screenshot(paused, "colour")) < 300_000
 
 
 def test_a_view_is_saved_and_loaded(paused, lab):
