@@ -106,8 +106,8 @@ def open_figure(
 
 def training_summary(record: dict) -> str: # `record` of a `FigureRun`
     "Duration, steps and parameters of a training run in one line."
-    first, second = record['steps']
-    return (f"trained in {record['train_seconds']:.0f} s: {first:,} + {second:,} steps, "
+    steps = ' + '.join(f'{n:,}' for n in record['steps'])
+    return (f"trained in {record['train_seconds']:.0f} s: {steps} steps, "
             f"{record['parameters']:,} parameters")
 
 # %% ../../nbs/lib/20_figure_run.ipynb #several

@@ -154,7 +154,7 @@ CARD = """---
 
 {% if about.dataset %}This model was trained with
 `make reproduce DATASET={{ about.dataset }} PRESET={{ about.preset }} SEED={{ about.seed }}`
-{%- if about.run %}: {{ about.run.steps | join(' + ') }} training steps (stage 1 + stage 2) on
+{%- if about.run %}: {{ about.run.steps | join(' + ') }} training steps (stage by stage) on
 {{ '{:,}'.format(about.run.train_clips) }} clips, which took
 {{ (about.run.train_seconds/60) | round | int }} minutes on {{ about.run.device }}{% endif %}.
 {% endif %}{% if about.half %}

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..data.registry import open_dataset
 from ..data.sequences import project_root
 from ..latents import reconstruct, swap
+from .report import stage_steps
 from .pretrained import load_checkpoint, pretrained_folder, read_config
 from ..model.vdsm import VDSM
 
@@ -66,7 +67,7 @@ def measured_report(
                                 "the run first, it measures what is released.")
     report = json.loads(file.read_text())
     expected = {k: config[k] for k in ('dataset', 'seed', 'parameters')}
-    expected['steps'] = [config['preset'][f'stage{i}']['steps'] for i in (1, 2)]
+    expected['steps'] = stage_steps(config['preset'])
     differ = [f"{k} is {report['run'][k]} in the file and {v} in the run"
               for k, v in expected.items() if report['run'][k] != v]
     if differ:
