@@ -99,15 +99,15 @@ def write_films(folder, labelled):
 
 @pytest.mark.parametrize("labelled", [True, False])
 def test_your_videos_needs_no_line_of_code(labelled, tmp_path):
-    films, out = tmp_path / "my clips", tmp_path / "out"
+    films, out, copies = tmp_path / "my clips", tmp_path / "out", 3 if labelled else 1
     write_films(films, labelled)
-    cells = run_figure("your_videos", tmp_path / "executed.ipynb", folder=str(films),
+    cells = run_figure("your_videos", tmp_path / "executed.ipynb", folder=str(films), copies=copies,
                        preset="smoke", run_folder=str(tmp_path / "run"), out=str(out))
     check_pictures(out, ("clips.png", "reconstruction.png", "swap.png", "swap.gif",
                          "extrapolate.png", "extrapolate.gif"))
     report = read_report(out)
     held_out = [report["run"][k] for k in ("train_clips", "held_out_clips", "held_out")]
-    assert held_out == [20, 4, "validation"]                # and 4 for the final figures
+    assert held_out == [20 * copies, 4, "validation"]                # and 4 for the final figures
     assert ("probe.s_hat.identity.chance" in report["metrics"]) == labelled
     assert "reconstruction.mse.mean_image" in report["metrics"]
     assert "broken.mp4" in printed(cells)
