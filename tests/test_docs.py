@@ -11,11 +11,11 @@ PAGES = {  # page -> what must be on it
     "nbs/2_model/04_dynamics.html": "mjx-container[display=true] svg",
     "nbs/3_train/00_annealing.html": ".js-plotly-plot .main-svg",
     "nbs/5_evaluate/00_probes.html": "table",
-    "nbs/8_figures/film.html": "img[src$='.gif']",
+    "nbs/8_figures/pendulum.html": "img[src$='.gif']",
     "nbs/lib/index.html": "a[href$='03_report.html']",
     "api/vdsm.model.dynamics.html": "dl.field-list",
     "CONTRIBUTING.html": "pre"}
-PART = "2_model/04|3_train/00|5_evaluate/00|8_figures/film|lib/03"
+PART = "2_model/04|3_train/00|5_evaluate/00|8_figures/pendulum|lib/03"
 LOADED = """() => {
   for (const i of document.querySelectorAll('img[loading=lazy]')) i.loading = 'eager';
   return [...document.images].every(i => i.complete && i.naturalWidth); }"""
@@ -98,7 +98,7 @@ def test_a_plot_can_be_zoomed(site, page):
 
 
 def test_a_gif_moves(site, page):
-    page.goto((site / "nbs/8_figures/film.html").as_uri())
+    page.goto((site / "nbs/8_figures/pendulum.html").as_uri())
     gif = page.locator("article img[src$='.gif']").first
     gif.scroll_into_view_if_needed()
     before = gif.screenshot()
