@@ -47,8 +47,9 @@ def shipped_runs(place: Path, *seeds: int):
     from vdsm.training.presets import get_preset, plain
     model, preset = VDSM.from_pretrained("pendulum"), get_preset("pendulum", "quick")
     for seed in seeds:
-        about = dict(dataset="pendulum", clips=2000, n_frames=16, seed=seed, stage=2, retries=0,
-                     step=preset.stage2.steps, seconds=0., preset=plain(preset), processes=1,
+        about = dict(dataset="pendulum", clips=2000, n_frames=16, seed=seed, retries=0,
+                     stage=len(preset.stages), step=preset.stages[-1].steps, seconds=0.,
+                     preset=plain(preset), processes=1,
                      parameters=sum(p.numel() for p in model.parameters()))
         folder = place / "data" / "runs" / f"pendulum-quick-{seed}"
         save_checkpoint(folder / "final", model, about)
