@@ -66,15 +66,10 @@ def new(name, **changed):
     return cls(type(config)(**vars(config) | changed)).eval()
 
 
+every_encoder = pytest.mark.parametrize("name", [k for k in MODELS if new(k).has_encoder])
+
+
 def clips(size=64): return pendula("validation", size).clips(range(4))
-
-
-def has(call):
-    "What a call gives; the test is skipped if the model says in a sentence that it cannot."
-    try: return call()
-    except NotImplementedError as e:
-        assert " has no " in str(e) and str(e).endswith(".")
-        pytest.skip(str(e))
 
 
 def same(a, b):
@@ -88,11 +83,11 @@ def seeded(call, seed=1):
     return call()
 
 
-@every_model
+@every_encoder
 @pytest.mark.parametrize("size", (64, 128))
 def test_shapes(name, size):
     model, x = new(name, size=size), clips(size)
-    codes = has(lambda: model.encode(x))
+    codes = model.encode(x)
     assert model.frame_size == size and codes.static and codes.dynamic
     for k in codes:
         mean, scale = codes[k]
@@ -105,10 +100,10 @@ def test_shapes(name, size):
     assert model.decode(picture).shape == (1, 1, 3, size, size)
 
 
-@every_model
+@every_encoder
 def test_a_batch_is_its_clips(name):
     model, x = new(name), clips()
-    codes = has(lambda: model.encode(x))
+    codes = model.encode(x)
     for k in codes: close(codes[k].mean[2:3], model.encode(x[2])[k].mean, atol=1e-5, rtol=0)
     some = codes.map(lambda v: v[2:3])
     close(model.decode(some), model.decode(codes)[2:3], atol=1e-5, rtol=0)
@@ -134,7 +129,7 @@ def test_a_seed_gives_the_same(name):
 def test_halves_of_a_sample(name, size):
     "A static half and a dynamic one make a clip; each half can be kept while the other is drawn."
     model = new(name, size=size)
-    static, dynamic = has(lambda: model.sample_static(3)), has(lambda: model.sample_dynamic(3, 5))
+    static, dynamic = model.sample_static(3), model.sample_dynamic(3, 5)
     assert static.static and not static.dynamic and dynamic.dynamic and not dynamic.static
     made = model.decode(static | dynamic)
     assert made.shape == (3, 5, 3, size, size) and made.min() >= 0 and made.max() <= 1
@@ -160,33 +155,33 @@ def test_a_model_without_an_encoder_says_so(name):
     assert all(f"{model.method} has no " in why for why in missing.values())
 
 
-@every_model
+@every_encoder
 def test_swaps(name):
     "With itself nothing changes; both halves of another clip are that clip; a swap has two names."
     model, x = new(name), clips()
     a, b = x[:2], x[2:]
-    own = has(lambda: reconstruct(model, a))
+    own = reconstruct(model, a)
     assert torch.equal(swap(model, a, a), own) and torch.equal(swap(model, a, a, "action"), own)
     close(swap(model, a, b, "both"), reconstruct(model, b), atol=1e-5, rtol=0)
     close(swap(model, a, b, "identity"), swap(model, b, a, "action"), atol=1e-5, rtol=0)
 
 
-@every_model
+@every_encoder
 def test_prior_and_prediction(name):
     model, x = new(name), clips()
-    drawn = has(lambda: model.sample(3, 7))
+    drawn = model.sample(3, 7)
     assert drawn.shape == (3, 7, *x.shape[2:]) and drawn.min() >= 0 and drawn.max() <= 1
-    codes = has(lambda: model.encode(x))
-    priors = has(lambda: model.prior_of(codes))
+    codes = model.encode(x)
+    priors = model.prior_of(codes)
     assert {k: v.mean.shape for k, v in priors.items()} == {k: codes[k].mean.shape for k in codes}
     assert all((p.scale > 0).all() for p in priors.values())
-    rolled = has(lambda: model.rollout(codes))
+    rolled = model.rollout(codes)
     for k in codes.static: assert torch.equal(rolled[k].mean, codes[k].mean)
     moved = [k for k in codes.dynamic if codes[k].mean.dim() == 3]
     for k in moved:
         assert torch.equal(rolled[k].mean[:, 0], codes[k].mean[:, 0])
         close(model.prior_of(rolled)[k].mean[:, 1:], rolled[k].mean[:, 1:], atol=1e-5, rtol=0)
-    ahead = has(lambda: model.extrapolate(x, 5))
+    ahead = model.extrapolate(x, 5)
     assert ahead.shape == (4, 5, *x.shape[2:])
     close(model.extrapolate(x, 3), ahead[:, :3], atol=1e-5, rtol=0)
     with pytest.raises(ValueError, match="method='guess'"): model.extrapolate(x, 5, "guess")
@@ -200,7 +195,7 @@ def test_what_evaluation_needs(name):
     made = generate(model, x, x.flip(0), tuple(w for w in WAYS if w not in missing))
     assert {v.shape for v in made.values()} == {x.shape}
     if not model.has_encoder: return
-    found = has(lambda: diagnose(model, x))
+    found = diagnose(model, x)
     assert set(found.nats) == set(model.encode(x)) and str(found)
 
 
@@ -234,13 +229,13 @@ def test_everything_is_on_the_device_of_the_model(name, monkeypatch):
         except NotImplementedError as e: assert " has no " in str(e)
 
 
-@every_model
+@every_encoder
 def test_wrong_clips_are_refused(name):
-    model, x = new(name), clips()
-    has(lambda: model.encode(x))
+    model = new(name)
     said = f"a {model.method} of size 64: .*resize the frames to 64 by 64"
     for call in (model.encode, lambda x: model.extrapolate(x, 2), lambda x: reconstruct(model, x)):
         with pytest.raises(ValueError, match=said): call(clips(128))
+    x = clips()
     with pytest.raises(ValueError, match="values run from"): model.encode(2*x)
     with pytest.raises(ValueError, match="float tensor"): model.encode((255*x).byte())
 
