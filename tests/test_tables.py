@@ -46,7 +46,7 @@ KEPT = dict(  # what depends neither on the judge nor on the number of clips
         consistency.rollout.speed""",
     extrapolation="""rollout.window.angle_error rollout.window.angle_error_far
         rollout.lstm.angle_error rollout.transition.angle_error rollout.still.angle_error
-        rollout.hanging.angle_error_far rollout.posterior.angle_error
+        rollout.hanging.angle_error_far rollout.posterior.angle_error rollout.from_first.angle_error
         rollout.window.visible rollout.transition.visible_far rollout.angle_error""",
     swap_benchmark="""swap.action.donor.chance.colour swap.content.donor.chance.speed
         swap.action.copy.all_correct""")

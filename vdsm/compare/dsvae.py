@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['CHOICES', 'LEAST', 'CLIP_RULES', 'PUBLISHED', 'SMALLER', 'QUICK', 'DSVAEConfig', 'FactorisedPosterior',
-           'FullPosterior', 'PosePrior', 'FrameDecoder', 'DSVAE', 'gaussian_kl', 'DSVAELoss', 'ClipStage',
-           'OneStagePreset', 'ClipTrainer', 'dsvae_presets', 'DSVAEMethod']
+           'FullPosterior', 'PosePrior', 'FrameDecoder', 'DSVAE', 'gaussian_kl', 'TermsLoss', 'DSVAELoss', 'ClipStage',
+           'OneStagePreset', 'ClipTrainer', 'dsvae_presets', 'derived_presets', 'DSVAEMethod']
 
 # %% ../../nbs/7_compare/00_dsvae.ipynb #imports
 import torch, torch.nn.functional as F
@@ -245,23 +245,30 @@ def gaussian_kl(
     ratio = q.scale/p.scale
     return .5*(ratio**2 + ((q.mean - p.mean)/p.scale)**2 - 1) - ratio.log()
 
-# %% ../../nbs/7_compare/00_dsvae.ipynb #loss
-class DSVAELoss(nn.Module):
-    "Minus the evidence lower bound; `terms` keeps its terms without weights, nats of the batch."
-    def __init__(self, model: DSVAE):
+# %% ../../nbs/7_compare/00_dsvae.ipynb #terms-loss
+class TermsLoss(nn.Module):
+    "A sum of weighted terms; `terms` keeps them without weights."
+    def __init__(self, model: VideoModel):
         super().__init__()
         self.model, self.terms = model, {}
     def forward(self,
         x: Tensor, # clips [B,T,C,size,size] in [0,1]
         weights: dict[str, float], # term -> its weight; 1 where it is missing
         *views: Tensor, # from `views`
-    ) -> Tensor: # one number, nats, summed over the batch
+    ) -> Tensor: # one number, nats
         terms = self.compute_terms(x, *views)
         self.terms = {k: v.detach() for k, v in terms.items()}
         return sum(weights.get(k, 1.)*v for k, v in terms.items())
     def views(self, x: Tensor, rng: Generator) -> tuple[Tensor, ...]: # to pass to `forward`
         "Drawn with each batch: what a derived loss compares clips with. Nothing here."
         return ()
+    def compute_terms(self, x: Tensor, *views: Tensor) -> dict[str, Tensor]: # name -> one number
+        "What is summed."
+        raise NotImplementedError
+
+# %% ../../nbs/7_compare/00_dsvae.ipynb #loss
+class DSVAELoss(TermsLoss):
+    "Minus the evidence lower bound, nats of the batch."
     def compute_terms(self, x: Tensor) -> dict[str, Tensor]: # name -> one number
         "The terms of clips, with one draw of each code."
         return self.elbo_terms(x, *self.model.infer(x))
@@ -360,6 +367,16 @@ def dsvae_presets(
         quick=OneStagePreset(fit(model), stage),
         paper=OneStagePreset(fit(PUBLISHED), paper, save_every=2000),
         smoke=OneStagePreset(fit(model, **small), replace(stage, steps=6, batch=4), save_every=2))
+
+# %% ../../nbs/7_compare/00_dsvae.ipynb #derived-presets
+def derived_presets(
+    dataset: str, # a registered one
+    preset: type, # of the derived method, with its `stage_class`
+    config: type, # of its model
+) -> dict[str, OneStagePreset]: # name -> preset
+    "The presets of DSVAE for a method that adds fields with defaults to its model and its stage."
+    return {name: preset(config(**vars(p.model)), preset.stage_class(**vars(p.stage1)),
+                         p.save_every, p.precision) for name, p in dsvae_presets(dataset).items()}
 
 # %% ../../nbs/7_compare/00_dsvae.ipynb #method
 class DSVAEMethod(Method):

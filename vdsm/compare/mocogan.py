@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['COUNTS', 'NETWORKS', 'PLAYERS', 'GAN_RULES', 'SMALLER', 'QUICK', 'MoCoGANConfig', 'check_gan', 'MotionPath',
            'FrameGenerator', 'ImageDiscriminator', 'VideoDiscriminator', 'MoCoGAN', 'cross_entropy', 'verdicts',
-           'GANLoss', 'DiscriminatorLoss', 'GeneratorLoss', 'GANStage', 'GANPreset', 'GANTrainer', 'mocogan_presets',
-           'acceptance', 'MoCoGANMethod']
+           'DiscriminatorLoss', 'GeneratorLoss', 'GANStage', 'GANPreset', 'GANTrainer', 'mocogan_presets', 'acceptance',
+           'MoCoGANMethod']
 
 # %% ../../nbs/7_compare/03_mocogan.ipynb #imports
 import torch, torch.nn.functional as F
@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from fastcore.basics import patch
 from functools import partial
 from torch import Generator, Tensor, nn
-from .dsvae import CLIP_RULES, ClipTrainer, OneStagePreset
+from .dsvae import CLIP_RULES, ClipTrainer, OneStagePreset, TermsLoss
 from ..data.registry import dataset_info
 from ..data.sequences import FRAME, Sequences
 from ..lib.checkpoint import plain
@@ -41,6 +41,7 @@ class MoCoGANConfig:
     size: int = FRAME                # height and width of a frame, pixels
     def __post_init__(self): check_gan(self)
 
+# %% ../../nbs/7_compare/03_mocogan.ipynb #check
 COUNTS = 'content_dim', 'motion_dim', 'noise_dim', 'categories', 'channels'
 NETWORKS = 'decoder', 'image', 'video'
 
@@ -195,20 +196,7 @@ def verdicts(
     return dict(image=image, video=video, category=category)
 
 # %% ../../nbs/7_compare/03_mocogan.ipynb #discriminator-loss
-class GANLoss(nn.Module):
-    "What both players have in common; `terms` keeps the terms without weights."
-    def __init__(self, model: MoCoGAN):
-        super().__init__()
-        self.model, self.terms = model, {}
-    def forward(self,
-        x: Tensor, # real clips [B,T,C,size,size] in [0,1]
-        weights: dict[str, float], # term -> its weight; 1 where it is missing
-    ) -> Tensor: # one number, nats
-        terms = self.compute_terms(x)
-        self.terms = {k: v.detach() for k, v in terms.items()}
-        return sum(weights.get(k, 1.)*v for k, v in terms.items())
-
-class DiscriminatorLoss(GANLoss):
+class DiscriminatorLoss(TermsLoss):
     "To tell real clips from generated ones, and to recognise the category."
     def compute_terms(self, x: Tensor) -> dict[str, Tensor]: # name -> one number
         "Terms `image`, `video` and `category`, with generated clips that have no gradient."
@@ -219,7 +207,7 @@ class DiscriminatorLoss(GANLoss):
         return tell | dict(category=F.cross_entropy(of_fake['category'], a))
 
 # %% ../../nbs/7_compare/03_mocogan.ipynb #generator-loss
-class GeneratorLoss(GANLoss):
+class GeneratorLoss(TermsLoss):
     "To be taken for real, with a category that is recognised."
     def compute_terms(self, x: Tensor) -> dict[str, Tensor]: # name -> one number
         "Terms `image`, `video` and `category` of as many generated clips."

@@ -10,14 +10,14 @@ __all__ = ['STILL', 'NO_LABEL', 'S3VAE_RULES', 'S3VAEConfig', 'triplet_loss', 'm
 import math, torch, torch.nn.functional as F
 from dataclasses import dataclass
 from torch import Generator, Tensor, nn
-from .cdsvae import random_orders, reorder, shared_information
+from .cdsvae import AT_LEAST_2, random_orders, reorder, shared_information
 from .dsvae import (CHOICES, CLIP_RULES, DSVAE, LEAST, ClipStage, DSVAEConfig,
-    DSVAELoss, DSVAEMethod, OneStagePreset, dsvae_presets)
+    DSVAELoss, DSVAEMethod, OneStagePreset, derived_presets)
 from ..model.configuration import check_fields, refuse_field
 from ..model.encoder import Embedding
 from ..model.interface import Gaussian
 from ..training.annealing import Anneal, constant
-from ..training.presets import CURVE, refuse, whole
+from ..training.presets import CURVE, refuse
 
 # %% ../../nbs/7_compare/02_s3vae.ipynb #config
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class S3VAEStage(ClipStage):
 
 S3VAE_RULES = CLIP_RULES | dict(
     **dict.fromkeys(('lambda_triplet', 'lambda_motion', 'lambda_mi'), CURVE),
-    batch=('a whole number of at least 2', lambda v: whole(v) and v >= 2))
+    batch=AT_LEAST_2)
 
 class S3VAEPreset(OneStagePreset):
     "An S3VAE that trains in one stage."
@@ -118,9 +118,7 @@ def s3vae_presets(
     dataset: str, # a registered one
 ) -> dict[str, S3VAEPreset]: # name -> preset
     "The presets of S3VAE: those of DSVAE with three more terms."
-    as_s3vae = lambda p: S3VAEPreset(S3VAEConfig(**vars(p.model)), S3VAEStage(**vars(p.stage1)),
-                                     p.save_every, p.precision)
-    return {name: as_s3vae(preset) for name, preset in dsvae_presets(dataset).items()}
+    return derived_presets(dataset, S3VAEPreset, S3VAEConfig)
 
 class S3VAEMethod(DSVAEMethod):
     "S3VAE: one stage on clips, with DSVAE's steps."

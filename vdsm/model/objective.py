@@ -43,7 +43,7 @@ def summed_kl(
     if exact: kl.append(kl_divergence(*map(stacked, zip(*exact))).sum())
     return sum(kl)
 
-# %% ../../nbs/2_model/08_objective.ipynb #multi-step
+# %% ../../nbs/2_model/08_objective.ipynb #rollout-kls
 def rollout_kls(
     transition: GatedTransition,
     d: Tensor, # [B,d]
@@ -60,6 +60,7 @@ def rollout_kls(
         yield kl_divergence(q, p).sum()
         rolled = p_loc + p_scale*torch.randn_like(p_loc) if sample else p_loc
 
+# %% ../../nbs/2_model/08_objective.ipynb #multi-step
 def multi_step_kl(
     transition: GatedTransition,
     d: Tensor, # [B,d]

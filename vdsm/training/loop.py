@@ -345,7 +345,7 @@ def diagnose_run(
     clips = run.fabric.to_device(clips)
     return diagnose(model, clips, encode and encode(clips))
 
-# %% ../../nbs/3_train/05_training_loop.ipynb #recover
+# %% ../../nbs/3_train/05_training_loop.ipynb #lacks
 LACKS = ("the device {} lacks something that training needs ({}); train with "
          "fabric=Fabric(accelerator='cpu', devices=1), or on an Apple GPU set "
          "PYTORCH_ENABLE_MPS_FALLBACK=1 before Python starts.")
@@ -358,6 +358,7 @@ def says_what_device_lacks(fabric: Fabric):
         why = str(e).strip().splitlines()[0]
         raise RuntimeError(LACKS.format(fabric.device.type, why)) from None
 
+# %% ../../nbs/3_train/05_training_loop.ipynb #recover
 def try_device(run: Run):
     "A tiny step of each stage on the run's device; `RuntimeError` if it lacks an operator."
     fabric, model, size = run.fabric, deepcopy(run.model).train(), run.preset.model
