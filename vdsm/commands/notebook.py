@@ -137,7 +137,7 @@ class WatchedEngine(NBClientEngine):
     @classmethod
     def execute_managed_notebook(cls, nb_man, kernel_name, run, **kwargs):
         client = run.client = WatchedClient(nb_man, kernel_name=kernel_name, startup_timeout=300,
-                                            extra_arguments=['--log-level=ERROR'])
+                                            extra_arguments=['--log-level=CRITICAL'])
         client.run = run
         return client.execute(env=run.environment, stdout=run.stream, stderr=run.stream)
 
