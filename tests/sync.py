@@ -1,11 +1,14 @@
 """Write out what the notebooks show: README.md from nbs/index.ipynb and RESULTS.md from
 nbs/results.ipynb, with tables computed from figures/evidence/*/metrics.json, and in nbs/8_figures/
-the outputs of the last run with the default parameters (a default that is empty has to be given).
+the outputs of the last run with the default parameters (a default that is empty has to be given),
+or for the notebooks of TABLES, whose runs take hours, the tables that the evidence gives now.
 `python tests/sync.py` writes all of it; test_sync.py compares. `python tests/sync.py pendulum`
 keeps the results of this run as evidence: it copies figures/<name>/metrics.json, and the picture
 that RESULTS.md shows, to figures/evidence/<name>/."""
-import ast, base64, contextlib, io, os, re, shutil, sys, tempfile
+import ast, base64, contextlib, io, json, os, re, shutil, sys, tempfile
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import patch
 import nbformat, papermill, yaml
 from conftest import CHROMIUM
 from PIL import Image
@@ -13,7 +16,9 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 NBS = ROOT / "nbs"
 PAGES = {"README.md": NBS / "index.ipynb", "RESULTS.md": NBS / "results.ipynb"}
+TABLES = dict.fromkeys(["table1", "table2", "swap_benchmark"], "pendulum")  # notebook -> data set
 HIDDEN, ECHO_OFF = "#| hide\n", "#| echo: false\n"    # code and output; code only
+PLAIN = "<IPython.core.display.Markdown object>"
 LINK = re.compile(r"(\]\()(?!https?:|#)([^)\s]+)(\))")
 
 
@@ -39,11 +44,44 @@ def tables(notebook) -> list:
 def fill_tables(page: Path):
     "Write the tables that the evidence gives now into the notebook of a page."
     notebook = nbformat.read(page, as_version=4)
-    plain = "<IPython.core.display.Markdown object>"
     for cell, text in tables(notebook):
-        data = {"text/markdown": text, "text/plain": plain}
+        data = {"text/markdown": text, "text/plain": PLAIN}
         cell.outputs = [nbformat.v4.new_output("execute_result", data)]
     page.write_text(nbformat.writes(notebook) + "\n")
+
+
+def shown_tables(notebook, name: str) -> list:
+    "The code cells of a notebook of TABLES, each with the outputs that the evidence gives now."
+    report = json.loads((ROOT / "figures/evidence" / name / "metrics.json").read_text())
+    run, scope, found = report["run"], {}, []
+    judge = SimpleNamespace(metadata=run["judge"], classes=run["judge"]["train"]["classes"])
+
+    def measure(runs, *args, **kwargs):
+        runs.record, runs.n_clips = run, run["n_clips"]
+        return report["metrics"]
+    with (patch("vdsm.evaluate.judge.get_judge", lambda *args, **kwargs: judge),
+          patch("vdsm.lib.figure_run.SeedRuns.measure", measure),
+          tempfile.TemporaryDirectory() as out, contextlib.chdir(ROOT)):
+        for cell in (c for c in notebook.cells if c.cell_type == "code"):
+            with contextlib.redirect_stdout(io.StringIO()) as printed:
+                value = run_cell(cell.source, scope)
+            if "parameters" in cell.metadata.get("tags", []):
+                seeds = ",".join(map(str, run["seeds"]))
+                scope |= dict(out=out, dataset=run["dataset"], seeds=seeds)
+            found.append((cell, printed.getvalue(), getattr(value, "data", "")))
+    return found
+
+
+def show_tables():
+    "Write the tables that the evidence gives now into the notebooks of TABLES."
+    for name, dataset in TABLES.items():
+        file = NBS / "8_figures" / f"{name}.ipynb"
+        notebook = nbformat.read(file, as_version=4)
+        for cell, printed, table in shown_tables(notebook, f"{name}_{dataset}"):
+            shown = {"text/markdown": table, "text/plain": PLAIN}
+            cell.outputs = [nbformat.v4.new_output("stream", text=printed)]*bool(printed)
+            if table: cell.outputs.append(nbformat.v4.new_output("execute_result", shown))
+        file.write_text(nbformat.writes(notebook) + "\n")
 
 
 def from_root(text: str) -> str:
@@ -152,7 +190,7 @@ def lighter(output):
 def show_figures():
     "Keep in nbs/8_figures/ what the runs of today showed."
     for file in sorted((ROOT / "nbs" / "8_figures").glob("*.ipynb")):
-        if (run := run_of(file)) is None: continue
+        if file.stem in TABLES or (run := run_of(file)) is None: continue
         notebook, shown = (
             nbformat.read(file, as_version=4),
             {c.id: c.outputs for c in run.cells if c.cell_type == "code"},
@@ -185,5 +223,6 @@ if __name__ == "__main__":
         except FileNotFoundError as e: sys.exit(str(e))
         sys.exit()
     show_figures()
+    show_tables()
     for page in PAGES.values(): fill_tables(page)
     for name, text in pages().items(): (ROOT / name).write_text(text)

@@ -189,3 +189,14 @@ def test_notebook_is_fit_to_read(file):
     assert str(Path.home()) + "/" not in text and str(ROOT) + "/" not in text, (
         "an absolute path of one machine"
     )
+
+
+@pytest.mark.parametrize("name, dataset", sync.TABLES.items())
+def test_tables_of_figures_are_what_the_evidence_gives(name, dataset):
+    notebook = nbformat.read(ROOT / "nbs" / "8_figures" / f"{name}.ipynb", as_version=4)
+    saved = [[o.get("text") or o.data["text/markdown"] for o in c.outputs]
+             for c in notebook.cells if c.cell_type == "code"]
+    cells = sync.shown_tables(notebook, f"{name}_{dataset}")
+    given = [[text for text in texts if text] for _, *texts in cells]
+    assert saved == given, f"{name}.ipynb is older than the evidence; run `make notebooks`"
+    assert sum("| --- |" in text for texts in given for text in texts) >= 2

@@ -78,9 +78,11 @@ def swap_scores(
 # %% ../../nbs/5_evaluate/05_swap_benchmark.ipynb #baselines
 BASELINE_NAMES = { # key in metrics.json -> row of a table
     'action.true': 'real clips, action kept, identity of the donor',
-    'action.copy': 'the input itself, identity to be replaced', 'action.blank': 'black clips',
+    'action.copy': 'the input itself, identity to be replaced',
+    'action.blank': 'black clips, identity to be replaced',
     'content.true': 'real clips, identity kept, action of the donor',
-    'content.copy': 'the input itself, action to be replaced', 'content.blank': 'black clips'}
+    'content.copy': 'the input itself, action to be replaced',
+    'content.blank': 'black clips, action to be replaced'}
 
 def baseline_predictions(
     judge: Judge,

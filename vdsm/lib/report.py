@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PACKAGES', 'KIND', 'SAID', 'describe_device', 'stage_steps', 'describe_run', 'write_metrics', 'markdown_table',
            'filled_columns', 'format_metric', 'code_title', 'report_faults', 'read_metrics', 'by_seed', 'collect',
-           'side_by_side', 'summary_cell', 'report_tables', 'write_report']
+           'side_by_side', 'format_number', 'summary_cell', 'report_tables', 'write_report']
 
 # %% ../../nbs/lib/03_report.ipynb #cell03
 import csv, json, math, os, platform, statistics, torch, unicodedata
@@ -187,12 +187,15 @@ def side_by_side(
 SAID = dict(split='{}', train_clips='{:,} training clips', held_out_clips='{:,} held-out clips',
             n_clips='measured on {:,}', frames='{} frames each')
 
+def format_number(value: float) -> str: # '0.1235', '12,346'
+    "Four digits, and whole numbers with a comma from a thousand on."
+    return f'{value:,.0f}' if abs(value) >= 1000 else f'{value:.4g}'
+
 def summary_cell(row: dict|None) -> str: # '0.5 ± 0.25 (3)'
     "Mean, standard deviation and number of runs of one row of `side_by_side`."
     if row is None: return ''
-    number = lambda v: f'{v:,.0f}' if abs(v) >= 1000 else f'{v:.4g}'
-    spread = '' if row['std'] is None else f" ± {number(row['std'])}"
-    return f"{number(row['mean'])}{spread} ({row['n']})"
+    spread = '' if row['std'] is None else f" ± {format_number(row['std'])}"
+    return f"{format_number(row['mean'])}{spread} ({row['n']})"
 
 def report_tables(
     rows: list[dict], # from `side_by_side`

@@ -43,7 +43,7 @@ def run_curves(
     y: str, # label of the vertical axis
 ) -> go.Figure:
     "Curves of all stages side by side, on a logarithmic axis."
-    stages = sorted({row['stage'] for row in history})
+    stages = sorted({row['stage'] for row in history if any(row.get(k, 0) > 0 for k in keys)})
     fig = make_subplots(1, len(stages), subplot_titles=[f'stage {s}' for s in stages],
                         shared_yaxes=True, horizontal_spacing=.04)
     named = set()
