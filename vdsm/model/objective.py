@@ -51,12 +51,16 @@ def rollout_kls(
     loc: Tensor, scale: Tensor, # of the posterior of each [B,T,z]
     horizon: int, # H: the largest number of steps
     sample: bool=True, # roll samples on; otherwise means
+    starts: int|None=None, # roll out the first poses only, so many; None: all
 ) -> Iterator[Tensor]: # one number for each k, nats, summed over clips and frames
     "KL from posteriors to k-step predictions, for k = 1..H, as far as clips are long enough."
-    rolled = z
-    for k in range(1, min(horizon, z.shape[1] - 1) + 1):
-        p_loc, p_scale = transition(rolled[:, :-1], d[:, None].expand(-1, rolled.shape[1] - 1, -1))
-        q, p = dist.Normal(loc[:, k:], scale[:, k:]), dist.Normal(p_loc, p_scale)
+    T = z.shape[1]
+    rolled = z[:, :starts]
+    for k in range(1, min(horizon, T - 1) + 1):
+        rolled = rolled[:, :T - k] # those that have a pose k steps on
+        n = rolled.shape[1]
+        p_loc, p_scale = transition(rolled, d[:, None].expand(-1, n, -1))
+        q, p = dist.Normal(loc[:, k:k + n], scale[:, k:k + n]), dist.Normal(p_loc, p_scale)
         yield kl_divergence(q, p).sum()
         rolled = p_loc + p_scale*torch.randn_like(p_loc) if sample else p_loc
 

@@ -7,6 +7,7 @@ __all__ = ['continue_clips', 'continue_data', 'RolloutLoss', 'TransitionTrainer'
 
 # %% ../../nbs/3_train/04_stage_3.ipynb #imports
 import torch
+from functools import partial
 from torch import Generator, Tensor, nn
 from ..data.sequences import Sequences
 from ..lib.method import StageTrainer
@@ -43,16 +44,23 @@ def continue_data(
 # %% ../../nbs/3_train/04_stage_3.ipynb #loss
 class RolloutLoss(nn.Module):
     "KL from poses to rollouts of the transition, for all numbers of steps up to a horizon."
-    def __init__(self, transition: GatedTransition, horizon: int):
+    def __init__(self,
+        transition: GatedTransition,
+        horizon: int, # H
+        from_first: float=0., # weight of rollouts from the first pose through all others
+    ):
         super().__init__()
-        self.transition, self.horizon = transition, horizon
+        self.transition, self.horizon, self.from_first = transition, horizon, from_first
     def forward(self,
         d: Gaussian, # [B,d]
         z: Gaussian, # [B,T,z]
     ) -> Tensor: # one number, nats a prediction
         B, T = z.mean.shape[:2]
-        kls = rollout_kls(self.transition, d.sample(), z.sample(), *z, self.horizon, sample=False)
-        return sum(kls)/sum(B*(T - k) for k in range(1, min(self.horizon, T - 1) + 1))
+        rollouts = partial(rollout_kls, self.transition, d.sample(), z.sample(), *z, sample=False)
+        n = sum(B*(T - k) for k in range(1, min(self.horizon, T - 1) + 1))
+        loss = sum(rollouts(self.horizon))/n
+        if not self.from_first: return loss
+        return loss + self.from_first*sum(rollouts(T - 1, starts=1))/(B*(T - 1))
 
 # %% ../../nbs/3_train/04_stage_3.ipynb #step
 class TransitionTrainer(StageTrainer):
@@ -68,6 +76,6 @@ class TransitionTrainer(StageTrainer):
         n = len(self.continued[0].mean)
         some = torch.randint(n, (stage.batch,), generator=rng)
         d, z = (Gaussian(*(v[some] for v in g)) for g in self.continued)
-        loss = self.loss('rollout', lambda: RolloutLoss(transition, stage.horizon))
+        loss = self.loss('rollout', lambda: RolloutLoss(transition, stage.horizon, stage.from_first))
         done = self.update(loss(d, z), loss, self.optimizer, stage.clip_norm)
         return done and done | dict(lr=lr, nats_rollout=done['loss'])
