@@ -76,6 +76,7 @@ class TransitionTrainer(StageTrainer):
         n = len(self.continued[0].mean)
         some = torch.randint(n, (stage.batch,), generator=rng)
         d, z = (Gaussian(*(v[some] for v in g)) for g in self.continued)
-        loss = self.loss('rollout', lambda: RolloutLoss(transition, stage.horizon, stage.from_first))
+        make = lambda: RolloutLoss(transition, stage.horizon, stage.from_first)
+        loss = self.loss('rollout', make)
         done = self.update(loss(d, z), loss, self.optimizer, stage.clip_norm)
         return done and done | dict(lr=lr, nats_rollout=done['loss'])
