@@ -53,7 +53,7 @@ class RolloutLoss(nn.Module):
         self.transition, self.horizon, self.from_first = transition, horizon, from_first
     def forward(self,
         d: Gaussian, # [B,d]
-        z: Gaussian, # [B,T,z]
+        z: Gaussian, # of continued clips [B,T,z]
     ) -> Tensor: # one number, nats a prediction
         B, T = z.mean.shape[:2]
         rollouts = partial(rollout_kls, self.transition, d.sample(), z.sample(), *z, sample=False)
@@ -67,7 +67,8 @@ class TransitionTrainer(StageTrainer):
     "The steps of stage 3."
     def __init__(self, run):
         super().__init__(run)
-        model = run.model.eval().freeze_for(3) # without dropout: everything else stays as it is
+        model = run.model.eval()  # no dropout
+        model.freeze_for(3)       # all but the transition
         self.continued = continue_data(model, run.data, self.stage)
         self.optimizer = self.adam(model.transition.parameters(), self.stage.lr)
     def step(self, u: float, rng: Generator) -> dict|None:
@@ -79,4 +80,5 @@ class TransitionTrainer(StageTrainer):
         make = lambda: RolloutLoss(transition, stage.horizon, stage.from_first)
         loss = self.loss('rollout', make)
         done = self.update(loss(d, z), loss, self.optimizer, stage.clip_norm)
-        return done and done | dict(lr=lr, nats_rollout=done['loss'])
+        if not done: return done
+        return done | dict(lr=lr, nats_rollout=done['loss'])
