@@ -9,6 +9,7 @@
 #   FIGURES   which figures, as in FIGURES="table1 film"; FIGURE_DATASETS: of which data sets
 #   JOBS      how many figures at a time; 0: one per core
 #   NOTEBOOKS whose pictures to make, as in NOTEBOOKS="04_dynamics grids"
+#   METHODS   what to compare, as in METHODS="VDSM, DSVAE"; without it all
 #   NAMES     which results to keep, as in NAMES="pendulum table1_pendulum"
 DATASET ?= pendulum
 PRESET ?=
@@ -19,6 +20,7 @@ FIGURES ?=
 FIGURE_DATASETS ?=
 JOBS ?= 0
 NAMES ?=
+METHODS ?=
 NOTEBOOKS ?=
 PYTHON ?= python3
 
@@ -36,7 +38,7 @@ endif
 
 HOW = $(if $(PRESET),--preset $(PRESET))
 
-.PHONY: help reproduce figures pictures test lab notebooks evidence measured mutants gif screenshot counts docs
+.PHONY: help reproduce figures compare pictures test lab notebooks evidence measured mutants gif screenshot counts docs
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +48,9 @@ reproduce: .venv/ready ## train on DATASET, measure it, and write figures/DATASE
 
 figures: .venv/ready ## all figures and tables; only what changed, and missing runs are trained first
 	@python -m vdsm figures $(FIGURES) --datasets "$(FIGURE_DATASETS)" --jobs $(JOBS) $(HOW) --seeds $(SEEDS)
+
+compare: .venv/ready ## train the methods on DATASET that are missing, and compare them all
+	@python -m vdsm compare $(DATASET) --methods "$(METHODS)" $(HOW) --seeds $(SEEDS) --jobs $(or $(filter-out 0,$(JOBS)),1)
 
 pictures: .venv/ready ## re-execute the notebooks that hold pictures, except those of nbs/8_figures
 	JOBS=$(JOBS) python tests/pictures.py $(NOTEBOOKS)

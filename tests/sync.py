@@ -201,14 +201,19 @@ def show_figures():
         file.write_text(nbformat.writes(notebook) + "\n")
 
 
+def results_below(figures: Path, name: str) -> list[str]:
+    "The folders of a comparison that hold results, one for each method."
+    return [f"{name}/{f.parent.name}" for f in sorted((figures / name).glob("*/metrics.json"))]
+
+
 def keep_evidence(names: list[str]) -> list[Path]:
     "Copy what runs measured to where it is committed, with the picture that RESULTS.md shows."
     figures, kept = ROOT / "figures", []
     for name in names:
-        if not (figures / name / "metrics.json").exists():
+        if not results_below(figures, name) and not (figures / name / "metrics.json").exists():
             raise FileNotFoundError(f"no figures/{name}/metrics.json: run its notebook first, for "
                                     "instance with `python -m vdsm reproduce`.")
-    for name in names:
+    for name in [n for name in names for n in (name, *results_below(figures, name))]:
         for file in ("metrics.json", "swap.png"):
             if not (figures / name / file).exists(): continue
             (figures / "evidence" / name).mkdir(parents=True, exist_ok=True)

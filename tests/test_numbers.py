@@ -11,7 +11,7 @@ WORDS = "|".join([  # numbers that name things
     r"CVPR 2021", "Bowden, 2021", r"Python 3\.11", r"CC BY-SA 3\.0", r"GPL 3\.0", r"Apache 2\.0",
     r"[Ee]q\. \d(?:-\d)?", r"Tables? \d", r"stage \d", r"\d_[a-z]+", r"seeds? [\d, and]+",
     r"frames \d+-\d+", "70 to 30", "near 0", "be at 100", r"published(?:, from s:)? [\d.]+",
-    "the paper's 1",
+    "the paper's 1", "S3VAE",
     r"consistency of [\d.]+", "a 4 looks like a 9, and a 2",
     r"on [\w ]+, \d+ cores, \d+ threads", "bf16", "float32", "bfloat16",
     "40 experts, decoder 512-256-128-64-3"])
