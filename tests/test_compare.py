@@ -1,8 +1,9 @@
 """The comparison of methods: `compare` trains what is missing, resumes what was stopped and makes
 the report, whose values are those of the measures, and whose empty cells have a reason."""
 import io, json, shutil
-import pytest
+import nbformat, pytest
 from conftest import ROOT, check_pictures, read_report
+from sync import PAGES, tables
 from vdsm.commands.compare import compare
 from vdsm.evaluate.judge import JudgeConfig, get_judge
 from vdsm.evaluate.sample_coverage import coverage_metrics
@@ -30,7 +31,9 @@ def clone(place):
         source = source.replace(before, after)
     cell["source"] = source
     (place / "nbs/8_figures/compare.ipynb").write_text(json.dumps(notebook))
-    get_judge("pendulum", config=JudgeConfig(steps=2), folder=place / "data" / "judges")
+    judge = place / "data" / "judges" / "pendulum-train-0"
+    judge.mkdir(parents=True)
+    (judge / "config.json").write_text("{}")      # there is one; the report will want another
 
 
 def command():
@@ -57,8 +60,8 @@ def made(tmp_path_factory):
 
 
 def test_what_is_missing_is_trained_and_a_stopped_run_resumes(made):
-    assert "DSVAE on pendulum, seed 0 is running" in made["said"]
-    assert "MoCoGAN on pendulum, seed 0 is running" in made["said"]
+    for method in WHO.split(", "):
+        assert f"{method}, smoke on pendulum, seed 0 is running" in made["said"]
     assert (made["folder"] / "final" / "weights.safetensors").read_bytes() == made["weights"]
     before = {f: f.stat().st_mtime_ns for f in made["out"].rglob("*.*")}
     assert command() == (0, ["nothing to do: all runs are trained, and the report is up to date",
@@ -91,16 +94,29 @@ def test_an_empty_cell_has_its_reason(made):
     row = next(x for x in swaps[0].splitlines() if x.startswith("| MoCoGAN"))
     assert set(row.split("|")[2:-1]) == {"  "}, row
     reason = next(x for x in swaps[1].splitlines() if x.startswith("- *MoCoGAN"))
-    assert reason.endswith(NO_ENCODER) and "IS; H(y given x)" in reason
+    assert reason.endswith(NO_ENCODER) and "no value." in reason
     samples = parts[1].split("**Samples.**")[1].split("\n\n")[1]
     row = next(x for x in samples.splitlines() if x.startswith("| MoCoGAN"))
     assert "  " not in row.split("|")[2:-1]
     check_pictures(made["out"], ["swap.png", "table.md"])
 
 
-def test_committed_results_open_without_a_run(made, tmp_path):
-    kept = tmp_path / "figures" / "evidence" / "compare_pendulum"
-    shutil.copytree(made["out"], kept)
-    assert [(r.entry.name, r.source) for r in committed_rows(kept, "pendulum")] == [
+def test_pages_show_what_is_committed_and_no_empty_table(made, tmp_path, monkeypatch):
+    evidence = tmp_path / "figures" / "evidence"
+    shutil.copytree(ROOT / "figures" / "evidence", evidence)
+    for folder in evidence.glob("compare_*"): shutil.rmtree(folder)
+    (tmp_path / "nbs").mkdir()
+    monkeypatch.setattr("vdsm.data.sequences.project_root", lambda: tmp_path)
+    def pages():
+        return ["\n".join(t for _, t in tables(nbformat.read(p, 4))) for p in PAGES.values()]
+    readme, results = pages()
+    assert "MoCoGAN, smoke" not in readme + results and "`make compare` trains them" in results
+    shutil.copytree(made["out"], evidence / "compare_pendulum")
+    kept = committed_rows(evidence / "compare_pendulum", "pendulum")
+    assert [(r.entry.name, r.source) for r in kept] == [
         ("dsvae-smoke", "committed"), ("mocogan-smoke", "committed")]
-    assert committed_rows(tmp_path, "pendulum") == []
+    readme, results = pages()
+    row = f"| MoCoGAN, smoke | {NO_ENCODER[:-1]} | {NO_ENCODER[:-1]} |"
+    assert row in readme and "| DSVAE, smoke |" in readme
+    assert "### Pendulum: all methods" in results and f"no value. {NO_ENCODER}" in results
+    assert "make compare" not in results and "compare_pendulum/swap.png" in results

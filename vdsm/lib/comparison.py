@@ -420,10 +420,11 @@ TABLES = dict(
     extrapolation=Table((
         Column('angle error of reconstructed frames, radians', 'rollout.posterior.angle_error',
                1, 3),
-        Column('angle error of predicted frames 17-40, radians', 'rollout.angle_error', 1, 3),
+        Column('angle error of predicted frames 17-40, radians', 'rollout.window.angle_error',
+               1, 3),
         Column('bob visible, frames 17-40, %', 'rollout.window.visible')),
-        {'hanging straight down': {'rollout.angle_error': 'rollout.angle_error.hanging'},
-         'standing still': {'rollout.angle_error': 'rollout.angle_error.still'}}))
+        {f'baseline: {title}': {'rollout.window.angle_error': f'rollout.{way}.angle_error'}
+         for way, title in dict(hanging='hangs straight down', still='stands still').items()}))
 
 # %% ../../nbs/lib/25_comparison.ipynb #cells
 def metric_cell(
@@ -457,8 +458,10 @@ def reasons(
             if c.metric in report['metrics']: continue
             said = why_missing(report['run'].get('missing', {}), c.metric) or 'not measured.'
             why.setdefault(said, []).append(c.title.removesuffix(', %'))
-        out += [f"- *{entry.title}*, empty: {'; '.join(titles)}. {said}"
-                for said, titles in why.items()]
+        for said, titles in why.items():
+            every = len(titles) == len(columns)
+            which = 'no value' if every else f"no value of {'; '.join(titles)}"
+            out.append(f'- *{entry.title}*: {which}. {said}')
     return out
 
 def comparison_table(
@@ -523,21 +526,24 @@ def comparison_plot(
     "A panel a measure, a bar a method."
     known = [row for row in rows if row.report]
     has = lambda k: [r for r in known if k in r.report['metrics']]
-    panels, n = {t: k for t, k in panels.items() if has(k)}, 0
+    panels = {t: k for t, k in panels.items() if has(k)}
     down = max(1, math.ceil(len(panels)/across))
-    fig = make_subplots(down, across, subplot_titles=list(panels), vertical_spacing=.32/down)
-    colours = {r.entry.title: c for r, c in zip(known, PALETTE)}
+    fig = make_subplots(down, across, subplot_titles=list(panels), vertical_spacing=.38/down)
+    titles, n_colours = [r.entry.title for r in known], len(PALETTE)
+    colours = [PALETTE[i%n_colours] for i in range(len(known))]
     for n, (title, key) in enumerate(panels.items()):
-        place = dict(row=n//across + 1, col=n%across + 1)
-        for r in has(key):
-            up, below = error_of(r.report['metrics'], key)
-            fig.add_bar(x=[r.entry.title], y=[r.report['metrics'][key]], showlegend=False,
-                        marker_color=colours[r.entry.title],
-                        error_y=dict(array=[up], arrayminus=[below]), **place)
+        place, there = dict(row=n//across + 1, col=n%across + 1), has(key)
+        values = [r.report['metrics'].get(key) for r in known]
+        errors = [error_of(r.report['metrics'], key) if r in there else (0, 0) for r in known]
+        up, down_by = zip(*errors)
+        fig.add_bar(x=titles, y=values, marker_color=colours, showlegend=False,
+                    error_y=dict(array=up, arrayminus=down_by), **place)
         if title in baselines and (of := has(baselines[title][0])):
             fig.add_hline(of[0].report['metrics'][baselines[title][0]], line_dash='dot',
-                          annotation_text=baselines[title][1], annotation_font_size=11, **place)
-    fig.update_annotations(font_size=13)
+                          annotation=dict(text=baselines[title][1], bgcolor='rgba(255,255,255,.8)'),
+                          annotation_position='top left', **place)
+    fig.update_annotations(font_size=12)
+    fig.update_xaxes(tickangle=30)
     fig.update_yaxes(rangemode='tozero')
     return fig.update_layout(template='plotly_white', width=900, height=260*down + 60,
                              font_size=12)
