@@ -213,7 +213,7 @@ def keep_evidence(names: list[str]) -> list[Path]:
         if not results_below(figures, name) and not (figures / name / "metrics.json").exists():
             raise FileNotFoundError(f"no figures/{name}/metrics.json: run its notebook first, for "
                                     "instance with `python -m vdsm reproduce`.")
-    for name in [n for name in names for n in (name, *results_below(figures, name))]:
+    for name in [one for n in names for one in (n, *results_below(figures, n))]:
         for file in ("metrics.json", "swap.png"):
             if not (figures / name / file).exists(): continue
             (figures / "evidence" / name).mkdir(parents=True, exist_ok=True)

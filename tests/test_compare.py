@@ -31,9 +31,7 @@ def clone(place):
         source = source.replace(before, after)
     cell["source"] = source
     (place / "nbs/8_figures/compare.ipynb").write_text(json.dumps(notebook))
-    judge = place / "data" / "judges" / "pendulum-train-0"
-    judge.mkdir(parents=True)
-    (judge / "config.json").write_text("{}")      # there is one; the report will want another
+    get_judge("pendulum", config=JudgeConfig(steps=2), folder=place / "data" / "judges")
 
 
 def command():

@@ -8,7 +8,8 @@ __all__ = ['entry_job', 'comparison_jobs', 'compare']
 # %% ../../nbs/lib/26_compare.ipynb #imports
 import os, sys
 from pathlib import Path
-from .figures import Job, figure_job, judge_job, package_code, split_seeds, training, work
+from .figures import (
+    Job, figure_job, judge_job, package_code, split_seeds, training, work)
 from .notebook import clone_root
 from .reproduce import as_typed
 from ..lib.comparison import Entry, compared

@@ -22,7 +22,7 @@ def coverage(
     counts = p.argmax(-1).bincount(minlength=p.shape[-1])
     return (counts >= max(1., len(p)/p.shape[-1]/10)).double().mean().item()
 
-# %% ../../nbs/5_evaluate/11_sample_coverage.ipynb #shared
+# %% ../../nbs/5_evaluate/11_sample_coverage.ipynb #shared-pairs
 @torch.no_grad()
 def shared_pairs(
     model: VideoModel, # with priors of both halves of its codes
@@ -35,6 +35,7 @@ def shared_pairs(
     pairs = dict(base=static | motion, dynamic=other | motion, static=static | another)
     return {k: model.decode(codes).cpu() for k, codes in pairs.items()}
 
+# %% ../../nbs/5_evaluate/11_sample_coverage.ipynb #shared
 def shared_metrics(
     model: VideoModel, # with priors of both halves of its codes
     judge: Judge,

@@ -42,7 +42,7 @@ class OpenRun(NamedTuple):
     folder: Path        # checkpoints and log
     title: str          # for pictures: 'Pendulum, quick, seed 0'
 
-# %% ../../nbs/3_train/06_runs.ipynb #open-run
+# %% ../../nbs/3_train/06_runs.ipynb #run-folder
 def run_folder(
     dataset: str, # a registered one
     preset: str, # of the data set
@@ -53,6 +53,7 @@ def run_folder(
     of = '' if method == 'VDSM' else f'{method.lower()}-'
     return project_root()/'data'/'runs'/f'{of}{dataset}-{preset}-{seed}'
 
+# %% ../../nbs/3_train/06_runs.ipynb #open-run
 def open_run(
     dataset: str, # a registered one
     preset: str='quick', # of the data set
