@@ -447,7 +447,7 @@ def published_cell(dataset: str, method: str, column: Column) -> str: # '' if th
     "The published figure of a method."
     table, which = column.published
     known = published(dataset, table).get(AS_PUBLISHED[table].get(method, method), ())
-    return f'{known[which]:.{column.digits}f}' if len(known) > which else ''
+    return f'{known[which]:g}' if len(known) > which else ''
 
 # %% ../../nbs/lib/25_comparison.ipynb #reasons
 def reasons(
