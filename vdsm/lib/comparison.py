@@ -552,7 +552,7 @@ def comparison_plot(
     fig.update_xaxes(tickangle=30)
     fig.update_yaxes(rangemode='tozero')
     return fig.update_layout(template='plotly_white', width=900, height=260*down + 60,
-                             font_size=12)
+                             font_size=12, margin=dict(t=50))
 
 # %% ../../nbs/lib/25_comparison.ipynb #picture
 @torch.no_grad()
