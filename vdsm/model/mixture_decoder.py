@@ -14,7 +14,7 @@ from .configuration import layer_channels
 from .encoder import SLOPE
 
 # %% ../../nbs/2_model/03_mixture_decoder.ipynb #cell05
-OWN = .1 # share of each expert's first weights that is its own
+OWN = .1 # standard deviation of each expert's own draw, as a share of that of its initial weights
 
 class BlendedLinear(nn.Module):
     "A bank of linear layers, blended per sequence."
