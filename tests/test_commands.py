@@ -227,6 +227,9 @@ def test_make_hands_on_what_was_said():
                 "SEEDS=0,1")
     words = 'film table1 --datasets "pendulum sprites" --jobs 3 --seeds 0,1'
     assert some == f"python -m vdsm figures {words}"
+    several = said("compare", "DATASET=sprites", "SEEDS=0,1", "METHODS=VDSM, DSVAE")
+    words = 'sprites --methods "VDSM, DSVAE" --seeds 0,1 --jobs 1'
+    assert several == f"python -m vdsm compare {words}"
 
 
 # ---------------------------------------------------------------- all figures

@@ -17,15 +17,18 @@ class Parser(argparse.ArgumentParser):
         return super().format_help()
 
 def choices(
-    command: str, # 'reproduce' or 'figures'
+    command: str, # 'reproduce', 'figures' or 'compare'
 ) -> str: # the end of its help
-    "The data sets that a command takes, and the notebooks of this clone."
+    "The data sets that a command takes, and the notebooks of this clone, or the methods."
     from vdsm.commands.notebook import clone_root
     from vdsm.data.registry import DATASETS
     try: folder = clone_root()/'nbs'/'8_figures'
     except FileNotFoundError as e: return str(e)
     notebooks = sorted(f.stem for f in folder.glob('*.ipynb'))
     names = [name for name in DATASETS if command == 'figures' or name in notebooks]
+    if command == 'compare':
+        from vdsm.lib.method import TRAINED_BY
+        return f"data sets: {', '.join(names)}. Methods: {', '.join(TRAINED_BY)}."
     return f"data sets: {', '.join(names)}. Notebooks of nbs/8_figures: {', '.join(notebooks)}."
 
 # %% ../nbs/lib/14_command_line.ipynb #parser
@@ -52,6 +55,7 @@ def parser() -> Parser:
     every.add_argument('--methods', default='', help='with commas between; default: all')
     every.add_argument('--seeds', default='0', help='with commas between; default: 0')
     every.add_argument('--jobs', type=int, default=1, help='runs at the same time; default: 1')
+    every.ending = lambda: choices('compare')
     for command in (one, many, every):
         command.add_argument('--preset', default='', help='default: quick')
     return top
