@@ -34,6 +34,7 @@ from .figure_run import FigureRun, figure_folder, shipped_run
 from .intervals import clusters_of, format_interval
 from .method import TRAINED_BY, training_method
 from .pretrained import pretrained_folder
+from .progress import Progress
 from .release_metrics import code_digest, digest
 from .report import filled_columns, format_metric, read_metrics, write_metrics
 from .step_timing import peak_memory
@@ -211,15 +212,19 @@ def method_metrics(
     test: Sequences, # held-out clips
     n_clips: int=1000, # at most, of each measure
     draws: int=3, # of sampled codes
+    title: str='', # of the line of progress; '': there is none
 ) -> tuple[dict[str, float], Missing]:
     "Every measure of the comparison that a model allows, and why the others are missing."
     needs = encoder_parts(model, judge, train, test, n_clips, draws)
     parts, out, missing = needs | sample_parts(model, judge, train, test, n_clips), {}, {}
+    progress = Progress(len(parts), 0, title, show=bool(title))
     for names, measure in parts.items():
         try:
             if names in needs and not model.has_encoder: raise model.lacks('encoder')
             out |= measure()
         except NotImplementedError as e: missing |= {name: str(e) for name in names.split()}
+        progress(names)
+    progress.close()
     if model.has_encoder:
         ways = missing_ways(model, test, ('action.prior', 'action.donor', 'content.donor'))
         missing |= {f'swap.{way}': why for way, why in ways.items()}
@@ -304,8 +309,8 @@ def measure(self: Comparison, entry: Entry, seeds: list[int]) -> dict: # run and
     for seed in seeds:
         of = self.open(entry, seed)
         judge, options = self.judge(of.held_out), dict(n_clips=self.n_clips, draws=self.draws)
-        print(f'measuring {entry.title}, seed {seed}')
-        metrics, lacks = method_metrics(of.model, judge, of.training, of.held_out, **options)
+        metrics, lacks = method_metrics(of.model, judge, of.training, of.held_out,
+                                        title=f'measuring {entry.title}, seed {seed}', **options)
         measured[seed], missing = metrics | judge_metrics(judge), missing | lacks
         records.append(of.record)
     memory = [kept_memory(entry.run(s)) for s in seeds]
