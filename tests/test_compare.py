@@ -13,7 +13,7 @@ from vdsm.data.sequences import Subset
 from vdsm.lib.comparison import committed_rows, train_run
 from vdsm.training.runs import open_run
 
-SMALLEST = {"n_clips = 1000": "n_clips = 12", "draws = 3": "draws = 1",
+SMALLEST = {"n_clips = 500": "n_clips = 12",
             "judge_steps = 500": "judge_steps = 2"}
 WHO, NO_ENCODER = "DSVAE, MoCoGAN", "MoCoGAN has no encoder."
 NEED_CODES = ("pixels", "probe", "codes", "consistency", "swap", "swap_error", "rollout")
