@@ -1,7 +1,7 @@
 """The comparison of methods: `compare` trains what is missing, resumes what was stopped and makes
 the report, whose values are those of the measures, and whose empty cells have a reason."""
 import io, json, shutil
-import nbformat, pytest
+import nbformat, pytest, sync
 from conftest import ROOT, check_pictures, read_report
 from sync import PAGES, tables
 from vdsm.commands.compare import compare
@@ -109,7 +109,11 @@ def test_pages_show_what_is_committed_and_no_empty_table(made, tmp_path, monkeyp
         return ["\n".join(t for _, t in tables(nbformat.read(p, 4))) for p in PAGES.values()]
     readme, results = pages()
     assert "MoCoGAN, smoke" not in readme + results and "`make compare` trains them" in results
-    shutil.copytree(made["out"], evidence / "compare_pendulum")
+    monkeypatch.setattr(sync, "ROOT", made["place"])
+    names = [f.relative_to(made["place"] / "figures" / "evidence" / "compare_pendulum").as_posix()
+             for f in sync.keep_evidence(["compare_pendulum"])]
+    assert names == ["swap.png", "dsvae-smoke/metrics.json", "mocogan-smoke/metrics.json"]
+    shutil.copytree(made["place"] / "figures" / "evidence", evidence, dirs_exist_ok=True)
     kept = committed_rows(evidence / "compare_pendulum", "pendulum")
     assert [(r.entry.name, r.source) for r in kept] == [
         ("dsvae-smoke", "committed"), ("mocogan-smoke", "committed")]
