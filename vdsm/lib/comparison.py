@@ -324,7 +324,7 @@ def measure(self: Comparison, entry: Entry, seeds: list[int]) -> dict: # run and
 @patch
 def row(self: Comparison, entry: Entry) -> Row:
     "What is known of an entry; measures it if it is trained."
-    seeds, why = self.seeds_of(entry), f'{entry.title} is not trained yet'
+    seeds, why = self.seeds_of(entry), 'not trained yet'
     kept = self.kept/entry.name/'metrics.json'
     try:
         if seeds: return Row(entry, self.measure(entry, seeds), 'measured here')
@@ -460,9 +460,9 @@ def reasons(
     columns: list[Column], # those that are shown
 ) -> list[str]: # sentences
     "Why cells are empty: one sentence for each method and reason."
-    out = []
+    out, without = [], {}
     for entry, report, source in rows:
-        if report is None: out.append(f'- *{entry.title}*: {source}.'); continue
+        if report is None: without.setdefault(source, []).append(entry.title); continue
         why = {}
         for c in columns:
             if c.metric in report['metrics']: continue
@@ -472,7 +472,7 @@ def reasons(
             every = len(titles) == len(columns)
             which = 'no value' if every else f"no value of {'; '.join(titles)}"
             out.append(f'- *{entry.title}*: {which}. {said}')
-    return out
+    return out + [f"- {', '.join(titles)}: {why}." for why, titles in without.items()]
 
 # %% ../../nbs/lib/25_comparison.ipynb #table-of
 def comparison_table(
