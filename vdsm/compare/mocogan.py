@@ -231,8 +231,8 @@ class GANStage:
     lambda_category: Anneal = constant(1.) # weight of the recognition of the category
     def __post_init__(self): refuse(self, GAN_RULES)
 
-GAN_RULES = {k: v for k, v in CLIP_RULES.items() if not k.startswith('lambda_')} | dict(
-    lambda_category=CURVE)
+GAN_RULES = {k: CLIP_RULES[k] for k in ('steps', 'batch', 'frames', 'lr', 'clip_norm', 'lr_factor')}
+GAN_RULES |= dict(lambda_category=CURVE)
 
 class GANPreset(OneStagePreset):
     "A GAN that trains in one stage."
