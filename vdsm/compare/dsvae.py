@@ -60,9 +60,14 @@ class FactorisedPosterior(PoseLayer):
         f: Tensor, # [B,f], which it does not use
     ) -> tuple[Tensor, Tensor]: # loc and scale [B,T,z]
         return super().forward(e)
-    def states(self, e: Tensor, f: Tensor) -> Tensor: # what the Gaussian is computed from [B,T,n]
+    def states(self,
+        e: Tensor, # embeddings of frames [B,T,E]
+        f: Tensor, # [B,f], which it does not use
+    ) -> Tensor: # [B,T,n]
+        "What the Gaussian is computed from."
         return self.embed(e)
 
+# %% ../../nbs/7_compare/00_dsvae.ipynb #full-posterior
 class FullPosterior(nn.Module):
     "q(z_t | f, x_1:T)"
     def __init__(self, n_in: int, f_dim: int, hidden: int, z_dim: int):
@@ -76,7 +81,11 @@ class FullPosterior(nn.Module):
         f: Tensor, # [B,f]
     ) -> tuple[Tensor, Tensor]: # loc and scale [B,T,z]
         return self.head(self.states(e, f))
-    def states(self, e: Tensor, f: Tensor) -> Tensor: # what the Gaussian is computed from [B,T,n]
+    def states(self,
+        e: Tensor, # embeddings of frames [B,T,E]
+        f: Tensor, # [B,f]
+    ) -> Tensor: # [B,T,n]
+        "What the Gaussian is computed from."
         g, _ = self.both_ways(torch.cat([e, f[:, None].expand(-1, e.shape[1], -1)], -1))
         return self.forwards(g)[0]
 
@@ -368,7 +377,9 @@ class OneStagePreset:
 
 # %% ../../nbs/7_compare/00_dsvae.ipynb #freeze
 @patch
-def freeze_static(self: DSVAE, frozen: bool):
+def freeze_static(self: DSVAE,
+    frozen: bool, # or trained
+):
     "Freeze whatever infers f, or let it train."
     for part in (self.encoder, self.embed, self.static): part.requires_grad_(not frozen)
 
