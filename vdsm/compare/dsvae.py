@@ -221,7 +221,8 @@ def init_from_halves(
     share, directions = torch.linalg.eigh((y.T @ y2 + y2.T @ y)/len(both))
     n = min(len(head.loc.weight), len(share))
     weight = (axes.T/std) @ directions.flip(1)[:, :n]
-    spread = ((whole.float().cpu() - both.mean(0)) @ weight).std(0, correction=0)
+    loc = (whole - whole.mean(0)).float().cpu() @ weight
+    spread = loc.square().mean(0).sqrt()
     weight = weight*share.flip(0)[:n].clamp(min=0)/spread.clamp(min=1)
     head.loc.weight.zero_()[:n] = weight.T.to(h.device)
     head.loc.bias.copy_(-(whole.mean(0) @ head.loc.weight.T))
