@@ -6,7 +6,7 @@
 __all__ = ['COUNT', 'COUNT_OR_NONE', 'RATE', 'CURVE', 'SHARE', 'WEIGHT', 'FRAME_RULES', 'SEQUENCE_RULES', 'TRANSITION_RULES',
            'PRESET_RULES', 'WARM_UP', 'STAGES', 'RENAMED', 'PAPER_1', 'PAPER_2', 'RELEASED', 'RELEASED_1', 'RELEASED_2',
            'RELEASED_MUG', 'TWO_RISES', 'QUICK_2', 'QUICK', 'BIG', 'PRESETS', 'whole', 'at_least_1', 'above_zero',
-           'two_rising', 'refuse', 'FrameStage', 'SequenceStage', 'TransitionStage', 'check_combination', 'Preset',
+           'two_rising', 'refuse', 'FrameStage', 'SequenceStage', 'check_combination', 'TransitionStage', 'Preset',
            'check_gaussian', 'stage_settings', 'for_any', 'at_full_size', 'released', 'smoke', 'all_presets',
            'add_preset', 'at_size', 'get_preset']
 
@@ -112,6 +112,13 @@ class SequenceStage:
     horizon_from: float = .5         # share of the stage after which the horizon holds
     def __post_init__(self): refuse(self, SEQUENCE_RULES); check_combination(self)
 
+# %% ../../nbs/3_train/01_presets.ipynb #check-combination
+def check_combination(stage: SequenceStage):
+    "`ValueError` for an option that has no effect without another one."
+    if stage.leave_one_out and not stage.pseudo_fraction:
+        raise ValueError("SequenceStage: leave_one_out=True with pseudo_fraction=0: there are no "
+                         "pseudo-observations; set pseudo_fraction, or leave_one_out=False.")
+
 # %% ../../nbs/3_train/01_presets.ipynb #transition-stage
 @dataclass(frozen=True)
 class TransitionStage:
@@ -128,12 +135,6 @@ class TransitionStage:
     def __post_init__(self): refuse(self, TRANSITION_RULES)
 
 # %% ../../nbs/3_train/01_presets.ipynb #combination
-def check_combination(stage: SequenceStage):
-    "`ValueError` for an option that has no effect without another one."
-    if stage.leave_one_out and not stage.pseudo_fraction:
-        raise ValueError("SequenceStage: leave_one_out=True with pseudo_fraction=0: there are no "
-                         "pseudo-observations; set pseudo_fraction, or leave_one_out=False.")
-
 STAGES = FrameStage, SequenceStage, TransitionStage
 
 @dataclass(frozen=True)
