@@ -244,6 +244,27 @@ def show(self: Explorer, step: dict):
             self.player.counts = [len(film) for film in self.films]
             self.player.made, self.player.stills = [png(film) for film in step['films']], []
 
+# %% ../../nbs/6_view/00_explorer.ipynb #sources
+@patch
+def show_sources(self: Explorer):
+    "Show the films that the codes come from: the chosen clips, or what the samples look like."
+    base = self.scene_of(self.base, 0., self.data.n_frames)
+    with torch.no_grad(): films = render(self.model, base, both(self.model, base))
+    clips = [[self.shown[i] for i in part.picked] for part in (self.identity, self.action)]
+    self.source_films = [(clips[0] or [films[0]])[0], (clips[1] or [films[-1]])[0]]
+    with self.player.hold_sync():
+        self.player.sources = [png(film) for film in self.source_films]
+        self.player.counts = [*map(len, self.source_films), *self.player.counts[2:]]
+
+@patch
+def set_sliders(self: Explorer, code: str, act: str='reset', only: int|None=None):
+    "Set a code's sliders, or one of them, to zero or to random values."
+    part = self.sliders[code]
+    new = torch.randn(len(part.values)) if act == 'random' else torch.zeros(len(part.values))
+    new = new.clamp(part.low, part.high).tolist()
+    both = enumerate(zip(new, part.values))
+    part.values = [v if only in (None, i) else old for i, (v, old) in both]
+
 # %% ../../nbs/6_view/00_explorer.ipynb #connect
 @patch
 def fail(self: Explorer, e: Exception):
@@ -294,27 +315,6 @@ def rebase(self: Explorer, codes: Codes, part: str):
     self.show_sources()
     for k in codes.static if part == 'identity' else codes.dynamic: self.set_sliders(k)
     self.draw()
-
-# %% ../../nbs/6_view/00_explorer.ipynb #sources
-@patch
-def show_sources(self: Explorer):
-    "Show the films that the codes come from: the chosen clips, or what the samples look like."
-    base = self.scene_of(self.base, 0., self.data.n_frames)
-    with torch.no_grad(): films = render(self.model, base, both(self.model, base))
-    clips = [[self.shown[i] for i in part.picked] for part in (self.identity, self.action)]
-    self.source_films = [(clips[0] or [films[0]])[0], (clips[1] or [films[-1]])[0]]
-    with self.player.hold_sync():
-        self.player.sources = [png(film) for film in self.source_films]
-        self.player.counts = [*map(len, self.source_films), *self.player.counts[2:]]
-
-@patch
-def set_sliders(self: Explorer, code: str, act: str='reset', only: int|None=None):
-    "Set a code's sliders, or one of them, to zero or to random values."
-    part = self.sliders[code]
-    new = torch.randn(len(part.values)) if act == 'random' else torch.zeros(len(part.values))
-    new = new.clamp(part.low, part.high).tolist()
-    both = enumerate(zip(new, part.values))
-    part.values = [v if only in (None, i) else old for i, (v, old) in both]
 
 # %% ../../nbs/6_view/00_explorer.ipynb #read
 @patch
