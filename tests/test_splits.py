@@ -38,6 +38,7 @@ MAY_OPEN_TEST = {  # notebook -> ids of the cells that may
             "swap_benchmark",
             "disentanglement",
             "extrapolation",
+            "compare",
         )
     },
     "6_view/00_explorer": EVERY_CELL,
@@ -66,6 +67,7 @@ TESTS = {
     "swap_gif.py": "of the picture in README",
     "test_report.py": "of an older file",
     "test_tables.py": "of the tables",
+    "test_compare.py": "of the comparison, which is a table",
     "test_videos.py": "of films",
     "test_explorer_kernel.py": "of the explorer",
     "test_judge.py": "that a judge is measured on it",
