@@ -64,13 +64,14 @@ def kept_metrics() -> dict:
 def far_from_kept(of: dict, names) -> dict:  # name -> (measured, kept)
     """Figures of a few clips that the kept ones contradict: farther from them than twice the
     interval, which holds for few clips, and than .1 where they are shares of clips or scores
-    below 1, 15 % of them otherwise."""
+    below 1, a tenth of them otherwise, 15 % where they have no interval."""
     kept, far = kept_metrics(), {}
     for k in names:
         half = max((abs(of[k] - of[f"{k}.{end}"]) for end in ("low", "high")
                     if f"{k}.{end}" in of), default=0)
         known = k.startswith(("pixels", "swap_error", "rollout"))
-        if abs(of[k] - kept[k]) > max(2*half, .15*abs(kept[k]) if known else .1):
+        share = .1 if half else .15
+        if abs(of[k] - kept[k]) > max(2*half, share*abs(kept[k]) if known else .1):
             far[k] = of[k], kept[k]
     return far
 
