@@ -403,7 +403,7 @@ class ClipTrainer(StageTrainer):
         stage, x, elbo = self.stage, self.batch(rng), self.loss('elbo', self.new_loss)
         x, *views = self.run.fabric.to_device((x, *elbo.module.views(x, rng)))
         n, weights = x.shape[0]*x.shape[1], stage.weights(u)
-        self.run.model.freeze_static(u < stage.frozen_static)
+        if stage.frozen_static: self.run.model.freeze_static(u < stage.frozen_static)
         lr = self.set_rate(stage.lr*stage.lr_factor(u))
         done = self.update(elbo(x, weights, *views)/n, elbo, self.optimizer, stage.clip_norm)
         terms = {f'nats_{k}': v.item()/n for k, v in elbo.module.terms.items()}
@@ -448,7 +448,12 @@ def derived_presets(
 class DSVAEMethod(Method):
     "DSVAE: one stage on clips."
     model_class, loss_class, presets = DSVAE, DSVAELoss, staticmethod(dsvae_presets)
-    def check_data(self, data: Sequences): check_frames(data, self.preset)
+    def check_data(self, data: Sequences):
+        check_frames(data, self.preset)
+        name, share = self.model_class.__name__, self.preset.stage1.frozen_static
+        if share and not hasattr(self.model_class, 'freeze_static'):
+            raise ValueError(f"frozen_static={share}: {name} has no `freeze_static` (nor `init_codes`)"
+                             "; give 0, or write both as DSVAE has them.")
     def new_model(self) -> DSVAE: return self.model_class(self.preset.model)
     def init_weights(self, run):
         some = torch.linspace(0, len(run.data) - 1, min(64, len(run.data))).long()
