@@ -38,6 +38,7 @@ MAY_OPEN_TEST = {  # notebook -> ids of the cells that may
             "swap_benchmark",
             "disentanglement",
             "extrapolation",
+            "trajectory",
             "compare",
         )
     },

@@ -117,6 +117,25 @@ def test_baselines_of_the_extrapolation_do_not_move(place):
         run("extrapolation", place, "0", dataset="sprites")
 
 
+def test_trajectories_of_digits(tmp_path):
+    def run(**more):
+        return run_figure("trajectory", tmp_path / "executed.ipynb", tmp_path, **dict(
+            preset="smoke", seeds="0", split="validation", n_clips=20,
+            reader_clips=500, probe_clips=300) | more)
+    with pytest.raises(papermill.PapermillExecutionError, match="only for moving MNIST"):
+        run(dataset="pendulum")
+    run()
+    report = read_report(tmp_path / "figures" / "trajectory_moving_mnist")
+    of, about = report["metrics"], report["run"]
+    assert about["seeds"] == [0] and about["held_out"] == "validation"
+    assert of["probe.d_sample.motion.seed0"] == of["probe.d_sample.motion"] > 0
+    assert of["path.real.error"] < .1 < .4 < of["digit.real"]   # neither depends on the model
+    table = (tmp_path / "figures" / "trajectory_moving_mnist" / "table.md").read_text()
+    for words in ("20 clips of the validation split", "95 % interval", "tested on 2,000",
+                  "| a digit on another's trajectory |", "seed 0;"):
+        assert words in table, words
+
+
 def test_a_table_is_the_same_every_time_and_for_one_seed(place):
     one, again = (run("swap_benchmark", place, "0")[0]["metrics"] for _ in range(2))
     assert one == again and not any(k.endswith(".std") for k in one)

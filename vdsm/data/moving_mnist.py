@@ -222,4 +222,4 @@ def moving_mnist_run(split: str, seed: int, n_images: int|None=None, **options) 
 
 INFO = DatasetInfo(
     'moving_mnist', MovingMNIST, 'Moving MNIST', for_run=moving_mnist_run, n_experts=40, channels=1,
-    headline=('digit', 'motion'), figures=('forty_frames',))
+    headline=('digit', 'motion'), figures=('forty_frames', 'trajectory'))
