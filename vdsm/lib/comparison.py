@@ -186,7 +186,6 @@ def encoder_parts(model, judge, train, test, n_clips, draws) -> dict[str, Callab
         parts['rollout'] = lambda: rollout_metrics(model, test, min(140, n_clips))
     return parts
 
-# %% ../../nbs/lib/25_comparison.ipynb #sample-parts
 def sample_parts(model, judge, train, test, n_clips) -> dict[str, Callable]:
     "Measures of samples: first words of their metrics -> function."
     who, act = attributes(test), action(test)
