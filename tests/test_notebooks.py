@@ -1,8 +1,9 @@
 """Every notebook runs from top to bottom, as with nbdev_test; those of nbs/8_figures are
 papermill's."""
-import multiprocessing, os, sys
+import multiprocessing, os, re, sys
 import pytest
 from conftest import NO_DATA, Missing
+from counts import SPINE, markdown
 from nbdev.test import nbdev_test
 from sync import ROOT
 
@@ -41,3 +42,12 @@ def test_notebook(file, tmp_path):
     kind, _, why = traceback.rpartition("\n")[2].partition(": ")
     if kind == "FileNotFoundError" and NO_DATA.search(why): raise Missing(why)
     pytest.fail(said, pytrace=False)
+
+
+def test_the_reading_path_names_every_notebook_of_the_spine_once():
+    text = markdown(ROOT / "nbs" / "reading_path.ipynb")
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    for link in links: assert (ROOT / "nbs" / link).exists(), link
+    spine = [f"{p.parent.name}/{p.name}" for p in NOTEBOOKS if SPINE.match(p.parent.name)]
+    assert sorted(link for link in links if SPINE.match(link)) == spine
+    assert len(re.findall(r"^\| \d+\. \[", text, re.M)) == 25   # those that are the paper
