@@ -448,12 +448,6 @@ def derived_presets(
 class DSVAEMethod(Method):
     "DSVAE: one stage on clips."
     model_class, loss_class, presets = DSVAE, DSVAELoss, staticmethod(dsvae_presets)
-    def check_data(self, data: Sequences):
-        check_frames(data, self.preset)
-        name, share = self.model_class.__name__, self.preset.stage1.frozen_static
-        if share and not hasattr(self.model_class, 'freeze_static'):
-            raise ValueError(f"frozen_static={share}: {name} has no `freeze_static` (nor `init_codes`)"
-                             "; give 0, or write both as DSVAE has them.")
     def new_model(self) -> DSVAE: return self.model_class(self.preset.model)
     def init_weights(self, run):
         some = torch.linspace(0, len(run.data) - 1, min(64, len(run.data))).long()
@@ -472,3 +466,13 @@ class DSVAEMethod(Method):
         x, *views = run.fabric.to_device((x, *loss.views(x, Generator())))
         with says_what_device_lacks(run.fabric):
             try_step(run.fabric, model, lambda: loss(x, {}, *views))
+
+# %% ../../nbs/7_compare/00_dsvae.ipynb #check-data
+@patch
+def check_data(self: DSVAEMethod, data: Sequences):
+    "`ValueError` for clips or a preset that the model cannot be trained with."
+    check_frames(data, self.preset)
+    name, share = self.model_class.__name__, self.preset.stage1.frozen_static
+    if share and not hasattr(self.model_class, 'freeze_static'):
+        raise ValueError(f"frozen_static={share}: {name} has no `freeze_static` (nor "
+                         "`init_codes`); give 0, or write both as DSVAE has them.")
