@@ -32,6 +32,9 @@ MODELS = {  # name in the test -> class and configuration
     "S3VAE": (S3VAE, S3VAEConfig(**TINY, f_dim=5, z_dim=3)),
     "MoCoGAN": (MoCoGAN, MoCoGANConfig(content_dim=5, motion_dim=3, decoder=(16, 8, 8, 8),
                                        image=(4, 8), video=(4, 8))),
+    "MoCoGAN averaged": (MoCoGAN, MoCoGANConfig(
+        content_dim=5, motion_dim=3, decoder=(16, 8, 8, 8), image=(4, 8), video=(4, 8),
+        batch_norm=False, video_scale=2, memory=1., average=.9)),
 }
 SIZES = dict(hidden=0, embedding=-1, channels=0, encoder=(8, 8), decoder=(8,)*9, size=48,
              likelihood="poisson")
@@ -44,7 +47,8 @@ WRONG = [(cls, {field: value}) for cls in CONFIGS for field, value in
     (S3VAEConfig, dict(grid=1)), (S3VAEConfig, dict(margin=0.)),
     *[(MoCoGANConfig, {field: 0}) for field in ("content_dim", "motion_dim", "categories")],
     (MoCoGANConfig, dict(size=48)), (MoCoGANConfig, dict(decoder=(8,)*9)),
-    (MoCoGANConfig, dict(image=())), (MoCoGANConfig, dict(video=(8,)*6))]
+    (MoCoGANConfig, dict(image=())), (MoCoGANConfig, dict(video=(8,)*6)),
+    (MoCoGANConfig, dict(video_scale=3)), (MoCoGANConfig, dict(average=1.))]
 WAYS = ("reconstruction", "rollout", "action.prior", "action.donor", "content.prior",
         "content.donor", "content.lstm", "sample.prior", "sample.aggregate")
 every_model = pytest.mark.parametrize("name", MODELS)

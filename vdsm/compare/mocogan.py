@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['COUNTS', 'NETWORKS', 'PLAYERS', 'GAN_RULES', 'SMALLER', 'QUICK', 'MoCoGANConfig', 'check_gan', 'MotionPath',
            'FrameGenerator', 'ImageDiscriminator', 'VideoDiscriminator', 'MoCoGAN', 'cross_entropy', 'verdicts',
-           'DiscriminatorLoss', 'GeneratorLoss', 'GANStage', 'GANPreset', 'GANTrainer', 'mocogan_presets', 'acceptance',
-           'MoCoGANMethod']
+           'slope', 'telling', 'GANLoss', 'DiscriminatorLoss', 'GeneratorLoss', 'GANStage', 'GANPreset', 'GANTrainer',
+           'mocogan_presets', 'acceptance', 'MoCoGANMethod']
 
 # %% ../../nbs/7_compare/03_mocogan.ipynb #imports
 import torch, torch.nn.functional as F
@@ -24,7 +24,7 @@ from ..model.configuration import layer_channels, refuse_field
 from ..model.interface import Codes, VideoModel
 from ..training.annealing import Anneal, constant
 from ..training.loop import check_frames, says_what_device_lacks, try_step
-from ..training.presets import CURVE, refuse, whole
+from ..training.presets import COUNT, CURVE, WEIGHT, refuse, whole
 
 # %% ../../nbs/7_compare/03_mocogan.ipynb #config
 @dataclass(frozen=True)
@@ -37,12 +37,16 @@ class MoCoGANConfig:
     decoder: tuple[int, ...] = (512, 256, 128, 64) # channels of the upsampling layers of G_I
     image: tuple[int, ...] = (64, 128, 256)        # channels of the image discriminator
     video: tuple[int, ...] = (64, 128, 256, 512)   # channels of the video discriminator
+    batch_norm: bool = True          # in the discriminators
+    video_scale: int = 1             # D_V sees squares of so many pixels as one
+    memory: float = 0.               # added to the bias of the update gate of R_M at the start
+    average: float = 0.              # what a running mean of the generator keeps each step; 0: none
     channels: int = 3                # of a frame
     size: int = FRAME                # height and width of a frame, pixels
     def __post_init__(self): check_gan(self)
 
 # %% ../../nbs/7_compare/03_mocogan.ipynb #check
-COUNTS = 'content_dim', 'motion_dim', 'noise_dim', 'categories', 'channels'
+COUNTS = 'content_dim', 'motion_dim', 'noise_dim', 'categories', 'channels', 'video_scale'
 NETWORKS = 'decoder', 'image', 'video'
 
 def check_gan(config: MoCoGANConfig):
@@ -52,15 +56,20 @@ def check_gan(config: MoCoGANConfig):
         if not sizes or not all(whole(v) and v >= 1 for v in sizes):
             refuse_field(config, field, ": give whole numbers of at least 1.")
     layer_channels('decoder', config.decoder, config.size)
-    for field in ('image', 'video'):
-        if config.size >> len(getattr(config, field)) < 2:
-            refuse_field(config, field, f": give fewer, each layer halves {config.size} pixels.")
+    if config.size % config.video_scale:
+        refuse_field(config, 'video_scale', f": give a divisor of {config.size} pixels.")
+    for field, size in (('image', config.size), ('video', config.size//config.video_scale)):
+        if size >> len(getattr(config, field)) < 2:
+            refuse_field(config, field, f": give fewer, each layer halves {size} pixels.")
+    if not 0 <= config.average < 1:
+        refuse_field(config, 'average', ": give a share from 0 to below 1, such as 0.99.")
 
 # %% ../../nbs/7_compare/03_mocogan.ipynb #path
 class MotionPath(nn.GRU):
     "R_M: noise to the motion of each frame."
-    def __init__(self, noise_dim: int, motion_dim: int):
+    def __init__(self, noise_dim: int, motion_dim: int, memory: float=0.):
         super().__init__(noise_dim, motion_dim, batch_first=True)
+        if memory: self.bias_hh_l0.data[motion_dim:2*motion_dim] += memory
     def forward(self,
         start: Tensor, # z_0 [n,motion_dim]
         noise: Tensor, # epsilon_1..T [n,T,noise_dim]
@@ -85,11 +94,12 @@ class FrameGenerator(nn.Sequential):
 # %% ../../nbs/7_compare/03_mocogan.ipynb #image-discriminator
 class ImageDiscriminator(nn.Sequential):
     "D_I: frames to logits of being real."
-    def __init__(self, in_channels: int, channels: tuple[int, ...]):
+    def __init__(self, in_channels: int, channels: tuple[int, ...], batch_norm: bool=True):
         layers = []
         for i, o in zip((in_channels, *channels), channels):
-            layers += [nn.Conv2d(i, o, 4, stride=2, padding=1), *[nn.BatchNorm2d(o)]*bool(layers),
-                       nn.LeakyReLU(.2)]
+            layers += [nn.Conv2d(i, o, 4, stride=2, padding=1)]
+            if batch_norm and len(layers) > 1: layers.append(nn.BatchNorm2d(o))
+            layers.append(nn.LeakyReLU(.2))
         super().__init__(*layers, nn.Conv2d(channels[-1], 1, 4, padding=1))
     def forward(self,
         x: Tensor, # frames [N,C,H,W] in [0,1]
@@ -99,17 +109,22 @@ class ImageDiscriminator(nn.Sequential):
 # %% ../../nbs/7_compare/03_mocogan.ipynb #discriminators
 class VideoDiscriminator(nn.Sequential):
     "D_V: clips to logits of being real, and logits of the category."
-    def __init__(self, in_channels: int, channels: tuple[int, ...], categories: int):
+    def __init__(self, in_channels: int, channels: tuple[int, ...], categories: int,
+                 batch_norm: bool=True, scale: int=1):
         layers, how = [], dict(stride=(1, 2, 2), padding=1)
         for i, o in zip((in_channels, *channels), channels):
-            layers += [nn.Conv3d(i, o, 4, **how), *[nn.BatchNorm3d(o)]*bool(layers),
-                       nn.LeakyReLU(.2)]
+            layers += [nn.Conv3d(i, o, 4, **how)]
+            if batch_norm and len(layers) > 1: layers.append(nn.BatchNorm3d(o))
+            layers.append(nn.LeakyReLU(.2))
         last = nn.Conv3d(channels[-1], 1 + categories, (1, 4, 4), padding=(0, 1, 1))
         super().__init__(*layers, last)
+        self.scale = scale
     def forward(self,
         x: Tensor, # clips [B,T,C,H,W] in [0,1]
     ) -> tuple[Tensor, Tensor]: # of patches [B,T',h,w], and of categories [B,K]
-        out = super().forward(2*x.transpose(1, 2) - 1)
+        x = 2*x.transpose(1, 2) - 1
+        if self.scale > 1: x = F.avg_pool3d(x, (1, self.scale, self.scale))
+        out = super().forward(x)
         return out[:, 0], out[:, 1:].mean((2, 3, 4))
 
 # %% ../../nbs/7_compare/03_mocogan.ipynb #model
@@ -119,18 +134,41 @@ class MoCoGAN(VideoModel):
     def __init__(self, config: MoCoGANConfig=MoCoGANConfig()):
         super().__init__(config)
         c = config
-        self.path = MotionPath(c.noise_dim, c.motion_dim)
+        self.path = MotionPath(c.noise_dim, c.motion_dim, c.memory)
         n_in = c.content_dim + c.categories + c.motion_dim
         self.generator = FrameGenerator(n_in, c.decoder, c.channels, c.size)
         self.discriminators = nn.ModuleDict(dict(
-            image=ImageDiscriminator(c.channels, c.image),
-            video=VideoDiscriminator(c.channels, c.video, c.categories)))
+            image=ImageDiscriminator(c.channels, c.image, c.batch_norm),
+            video=VideoDiscriminator(c.channels, c.video, c.categories, c.batch_norm,
+                                     c.video_scale)))
+        if c.average:
+            parts = dict(path=self.path, generator=self.generator)
+            self.average = nn.ModuleDict(deepcopy(parts)).requires_grad_(False)
     def freeze_for(self,
         player: str, # 'discriminators' or 'generator': who trains
     ):
         "Freeze the other player."
         for name, part in self.named_children():
-            part.requires_grad_((name == 'discriminators') == (player == 'discriminators'))
+            trains = (name == 'discriminators') == (player == 'discriminators')
+            part.requires_grad_(trains and name != 'average')
+
+# %% ../../nbs/7_compare/03_mocogan.ipynb #average
+@patch(as_prop=True)
+def drawn_by(self: MoCoGAN) -> nn.Module: # with the modules `path` and `generator`
+    "What generates: the running mean in evaluation mode, if there is one."
+    return self.average if self.config.average and not self.training else self
+
+@patch
+@torch.no_grad()
+def update_average(self: MoCoGAN,
+    step: int, # how many updates of the generator were made before
+):
+    "Move the running mean towards the weights."
+    keep = min(self.config.average, (1 + step)/(10 + step))
+    for name, mean in self.average.items():
+        part = self.get_submodule(name)
+        for a, b in zip(mean.state_dict().values(), part.state_dict().values()):
+            a.lerp_(b, 1 - keep) if a.is_floating_point() else a.copy_(b)
 
 # %% ../../nbs/7_compare/03_mocogan.ipynb #draw
 @patch
@@ -143,14 +181,15 @@ def draw_motion(self: MoCoGAN, n: int, n_frames: int) -> tuple[Tensor, Tensor]:
     "z_A as vectors with a single 1 [n,K], and z_1..T [n,n_frames,motion_dim]."
     c, normal = self.config, partial(torch.randn, device=self.device)
     which = torch.randint(c.categories, (n,), device=self.device)
-    z = self.path(normal(n, c.motion_dim), normal(n, n_frames, c.noise_dim))
+    z = self.drawn_by.path(normal(n, c.motion_dim), normal(n, n_frames, c.noise_dim))
     return torch.eye(c.categories, device=self.device)[which], z
 
 @patch
 def frames(self: MoCoGAN, c: Tensor, a: Tensor, z: Tensor) -> Tensor: # [B,T,C,size,size] in [0,1]
     "Frames of [z_C, z_A, z_t], with gradients."
     of_clip = torch.cat([c, a], -1)[:, None].expand(-1, z.shape[1], -1)
-    return self.generator(torch.cat([of_clip, z], -1).flatten(0, 1)).unflatten(0, z.shape[:2])
+    y = torch.cat([of_clip, z], -1).flatten(0, 1)
+    return self.drawn_by.generator(y).unflatten(0, z.shape[:2])
 
 @patch
 def generate(self: MoCoGAN, n: int, n_frames: int) -> tuple[Tensor, Tensor]:
@@ -187,34 +226,71 @@ def cross_entropy(
 def verdicts(
     model: MoCoGAN,
     x: Tensor, # clips [B,T,C,size,size] in [0,1]
-) -> dict[str, Tensor]: # logits: image [B,1,h,w], video [B,T',h,w], category [B,K]
-    "What both discriminators say of clips, D_I of a random frame of each."
-    every = torch.arange(len(x), device=x.device)
-    frame = torch.randint(x.shape[1], (len(x),), device=x.device)
+    seen: int=1, # random frames of each clip that D_I sees
+) -> dict[str, Tensor]: # logits: image [B*seen,1,h,w], video [B,T',h,w], category [B,K]
+    "What both discriminators say of clips, D_I of random frames of each."
+    every = torch.arange(len(x), device=x.device).repeat_interleave(seen)
+    frame = torch.randint(x.shape[1], (len(every),), device=x.device)
     video, category = model.discriminators['video'](x)
     image = model.discriminators['image'](x[every, frame])
     return dict(image=image, video=video, category=category)
 
+# %% ../../nbs/7_compare/03_mocogan.ipynb #paired
+def slope(
+    logits: Tensor, # of patches [N,...]
+    x: Tensor, # clips that they were computed from, with gradients [B,T,C,H,W]
+) -> Tensor: # one number
+    "Mean over clips of the squared gradient of the mean logit, to be differentiated again."
+    by_patch = logits.flatten(1).mean(1).sum()
+    gradient, = torch.autograd.grad(by_patch, x, create_graph=True)
+    return gradient.square().flatten(1).sum(1).mean()
+
+def telling(
+    real: Tensor, # logits of real clips or frames
+    fake: Tensor, # of as many generated ones
+    paired: bool, # compare each real one with a generated one
+) -> Tensor: # one number, nats
+    "How badly a discriminator tells real from generated."
+    if paired: return cross_entropy(real - fake, True)
+    return cross_entropy(real, True) + cross_entropy(fake, False)
+
 # %% ../../nbs/7_compare/03_mocogan.ipynb #discriminator-loss
-class DiscriminatorLoss(TermsLoss):
+class GANLoss(TermsLoss):
+    "The loss of one player."
+    def __init__(self,
+        model: MoCoGAN,
+        paired: bool=False, # compare each real clip with a generated one
+        seen: int=1, # random frames of each clip that D_I sees
+    ):
+        super().__init__(model)
+        self.paired, self.seen, self.with_penalty = paired, seen, False
+
+class DiscriminatorLoss(GANLoss):
     "To tell real clips from generated ones, and to recognise the category."
     def compute_terms(self, x: Tensor) -> dict[str, Tensor]: # name -> one number
-        "Terms `image`, `video` and `category`, with generated clips that have no gradient."
+        "Terms `image`, `video` and `category`, and `penalty` if it is asked for."
         with torch.no_grad(): fake, a = self.model.generate(*x.shape[:2])
-        of_real, of_fake = verdicts(self.model, x), verdicts(self.model, fake)
-        tell = {k: cross_entropy(of_real[k], True) + cross_entropy(of_fake[k], False)
-                for k in ('image', 'video')}
-        return tell | dict(category=F.cross_entropy(of_fake['category'], a))
+        both = [c.detach().requires_grad_(self.with_penalty) for c in (x, fake)]
+        of_real, of_fake = (verdicts(self.model, c, self.seen) for c in both)
+        names = 'image', 'video'
+        terms = {k: telling(of_real[k], of_fake[k], self.paired) for k in names}
+        terms |= dict(category=F.cross_entropy(of_fake['category'], a))
+        if not self.with_penalty: return terms
+        slopes = [slope(of[k], c) for of, c in zip((of_real, of_fake), both) for k in names]
+        return terms | dict(penalty=sum(slopes)/2)
 
 # %% ../../nbs/7_compare/03_mocogan.ipynb #generator-loss
-class GeneratorLoss(TermsLoss):
+class GeneratorLoss(GANLoss):
     "To be taken for real, with a category that is recognised."
     def compute_terms(self, x: Tensor) -> dict[str, Tensor]: # name -> one number
         "Terms `image`, `video` and `category` of as many generated clips."
         fake, a = self.model.generate(*x.shape[:2])
-        said = verdicts(self.model, fake)
-        return {k: cross_entropy(said[k], True) for k in ('image', 'video')} | dict(
-            category=F.cross_entropy(said['category'], a))
+        said, names = verdicts(self.model, fake, self.seen), ('image', 'video')
+        if self.paired:
+            with torch.no_grad(): real = verdicts(self.model, x, self.seen)
+            terms = {k: telling(said[k], real[k], True) for k in names}
+        else: terms = {k: cross_entropy(said[k], True) for k in names}
+        return terms | dict(category=F.cross_entropy(said['category'], a))
 
 PLAYERS = dict(discriminators=DiscriminatorLoss, generator=GeneratorLoss) # in this order
 
@@ -229,14 +305,31 @@ class GANStage:
     lr_factor: Anneal = constant(1.) # multiplies the learning rate
     clip_norm: float = 100.          # largest norm of the gradient of each player's loss
     lambda_category: Anneal = constant(1.) # weight of the recognition of the category
+    beta: float = .999               # Adam's second one
+    seen: int = 1                    # random frames of each clip that D_I sees
+    paired: bool = False             # compare each real clip with a generated one
+    lambda_penalty: float = 0.       # weight of the penalty of slopes
+    penalty_every: int = 1           # steps; it is computed in one of them
+    contrast: float = 0.             # of the first frames around the mean colour; 0: not set
     def __post_init__(self): refuse(self, GAN_RULES)
 
 GAN_RULES = {k: CLIP_RULES[k] for k in ('steps', 'batch', 'frames', 'lr', 'clip_norm', 'lr_factor')}
-GAN_RULES |= dict(lambda_category=CURVE)
+GAN_RULES |= dict(
+    lambda_category=CURVE, seen=COUNT, penalty_every=COUNT,
+    **dict.fromkeys(('lambda_penalty', 'contrast'), WEIGHT),
+    beta=('a number from 0 to below 1', lambda v: isinstance(v, float) and 0 <= v < 1),
+    paired=('True or False', lambda v: isinstance(v, bool)))
 
+# %% ../../nbs/7_compare/03_mocogan.ipynb #gan-preset
 class GANPreset(OneStagePreset):
     "A GAN that trains in one stage."
     stage_class = GANStage
+    def __post_init__(self):
+        super().__post_init__()
+        if self.stage1.lambda_penalty and self.model.batch_norm:
+            raise ValueError(
+                f"GANPreset: lambda_penalty={self.stage1.lambda_penalty} needs discriminators in "
+                "which each clip is judged by itself; set batch_norm=False in the model.")
 
 # %% ../../nbs/7_compare/03_mocogan.ipynb #trainer
 class GANTrainer(StageTrainer):
@@ -244,30 +337,53 @@ class GANTrainer(StageTrainer):
     batch = ClipTrainer.batch
     def __init__(self, run):
         super().__init__(run)
-        model, how = run.model.train(), dict(betas=(.5, .999), weight_decay=1e-5)
+        model = run.model.train()
+        how = dict(betas=(.5, self.stage.beta), weight_decay=1e-5)
         self.of_player = {}
         for player in PLAYERS:
             model.freeze_for(player)
             self.of_player[player] = self.adam(model.parameters(), self.stage.lr, **how)
-    def step(self, u: float, rng: Generator) -> dict|None:
-        stage, model, x = self.stage, self.run.model, self.run.fabric.to_device(self.batch(rng))
-        weights = dict(category=stage.lambda_category(u))
-        record = dict(lr=self.set_rate(stage.lr*stage.lr_factor(u)))
-        for player, optimizer in self.of_player.items():
-            model.freeze_for(player)
-            loss = self.loss(player, lambda: PLAYERS[player](model))
-            done = self.update(loss(x, weights), loss, optimizer, stage.clip_norm)
-            if done is None: return None
-            record |= {f'nats_{player}': done['loss'], f'grad_norm_{player}': done['grad_norm']}
-            record |= {f'{player}_{k}': v.item() for k, v in loss.module.terms.items()}
-        model.requires_grad_(True)
-        return record
+
+# %% ../../nbs/7_compare/03_mocogan.ipynb #step
+@patch
+def step(self: GANTrainer, u: float, rng: Generator) -> dict|None: # as `StageTrainer.step`
+    "An update of the discriminators, and then one of the generator."
+    stage, model, x = self.stage, self.run.model, self.run.fabric.to_device(self.batch(rng))
+    every = stage.penalty_every if stage.lambda_penalty else 0
+    weights = dict(category=stage.lambda_category(u), penalty=stage.lambda_penalty*every)
+    record = dict(lr=self.set_rate(stage.lr*stage.lr_factor(u)))
+    for player, optimizer in self.of_player.items():
+        model.freeze_for(player)
+        loss = self.loss(player, lambda: PLAYERS[player](model, stage.paired, stage.seen))
+        loss.module.with_penalty = bool(every) and self.run.step % every == 0
+        done = self.update(loss(x, weights), loss, optimizer, stage.clip_norm)
+        if done is None: return None
+        record |= {f'nats_{player}': done['loss'], f'grad_norm_{player}': done['grad_norm']}
+        record |= {f'{player}_{k}': v.item() for k, v in loss.module.terms.items()}
+    if model.config.average: model.update_average(self.run.step)
+    model.requires_grad_(True)
+    return record
+
+# %% ../../nbs/7_compare/03_mocogan.ipynb #init
+@patch
+@torch.no_grad()
+def init_from_data(self: MoCoGAN,
+    clips: Tensor, # [N,T,C,size,size] in [0,1]
+    contrast: float, # multiplies the weights of the last layer
+):
+    "Start with frames around the mean colour of clips."
+    last = self.generator[-2]
+    last.bias.copy_(torch.logit(clips.mean((0, 1, 3, 4)).clamp(.01, .99)))
+    last.weight *= contrast
+    if self.config.average: self.update_average(-1)
 
 # %% ../../nbs/7_compare/03_mocogan.ipynb #presets
 SMALLER = MoCoGANConfig(decoder=(128, 64, 32, 16), image=(16, 32, 64), video=(8, 16, 32, 64))
 QUICK = dict( # data set -> sizes and stage
-    pendulum=(replace(SMALLER, categories=2, decoder=(64, 32, 16, 16), image=(8, 16, 32),
-                      video=(8, 16, 16, 32)), GANStage(2500, batch=4, frames=8, lr=5e-4)),
+    pendulum=(replace(SMALLER, categories=2, video=(12, 24, 48), batch_norm=False,
+                      video_scale=2, memory=1., average=.99),
+              GANStage(4000, batch=6, frames=10, lr=1e-3, lr_factor=Anneal((1, 1, .1), (0, .6, 1)),
+                       paired=True, lambda_penalty=2., penalty_every=4, contrast=.3)),
     sprites=(replace(SMALLER, categories=9), GANStage(6500, batch=8, lr=5e-4)))
 
 def mocogan_presets(
@@ -277,11 +393,11 @@ def mocogan_presets(
     info = dataset_info(dataset)
     model, stage = QUICK.get(dataset, (SMALLER, GANStage(6500, batch=8, frames=8, lr=5e-4)))
     model = replace(model, channels=info.channels, size=info.size)
-    published = {k: getattr(MoCoGANConfig(), k) for k in NETWORKS}
+    published = MoCoGANConfig(categories=model.categories, channels=info.channels, size=info.size)
     small = dict(decoder=(8, 4, 4, 4), image=(4, 4), video=(4, 4))
     return dict(
         quick=GANPreset(model, stage),
-        paper=GANPreset(replace(model, **published), GANStage(100_000), save_every=2000),
+        paper=GANPreset(published, GANStage(100_000), save_every=2000),
         smoke=GANPreset(replace(model, **small), replace(stage, steps=6, batch=4), save_every=2))
 
 # %% ../../nbs/7_compare/03_mocogan.ipynb #acceptance
@@ -313,14 +429,24 @@ class MoCoGANMethod(Method):
             raise ValueError(f"{data.name}: clips of {frames} frames for a video discriminator of "
                              f"{least - 1} blocks; give at least {least} frames, or fewer blocks.")
     def new_model(self) -> MoCoGAN: return self.model_class(self.preset.model)
+    def init_weights(self, run):
+        if not self.preset.stage1.contrast: return
+        some = torch.linspace(0, len(run.data) - 1, min(64, len(run.data))).long()
+        clips = run.fabric.to_device(run.data.clips(some, 1))
+        run.model.init_from_data(clips, self.preset.stage1.contrast)
     def trainer(self, run) -> StageTrainer: return GANTrainer(run)
     def end_stage(self, run):
         x = run.data.clips(torch.linspace(0, len(run.data) - 1, min(len(run.data), 16)).long())
         print(f'after training: {acceptance(run.model.eval(), run.fabric.to_device(x))}')
     def settings(self, number: int, saved: dict) -> dict: return plain(GANStage(1)) | saved
-    def try_device(self, run):
-        c, model = self.preset.model, deepcopy(run.model).train()
-        x = run.fabric.to_device(torch.rand(2, len(c.video) + 1, c.channels, c.size, c.size))
-        with says_what_device_lacks(run.fabric):
-            for loss in PLAYERS.values():
-                try_step(run.fabric, model, lambda: loss(model)(x, {}))
+
+# %% ../../nbs/7_compare/03_mocogan.ipynb #try-device
+@patch
+def try_device(self: MoCoGANMethod, run):
+    "As `Method.try_device`: a step of each player."
+    c, model = self.preset.model, deepcopy(run.model).train()
+    x = run.fabric.to_device(torch.rand(2, len(c.video) + 1, c.channels, c.size, c.size))
+    with says_what_device_lacks(run.fabric):
+        for player, loss in PLAYERS.items():
+            model.freeze_for(player)
+            try_step(run.fabric, model, lambda: loss(model)(x, {}))
