@@ -108,7 +108,7 @@ def pseudo_observations(
 
 # %% ../../nbs/2_model/07_model_and_guide_of_clips.ipynb #guide
 class SequenceGuide(nn.Module):
-    "q(s | x) q(d | x) prod_t q(z_t | z_{t-1}, d, x) of clips (eq. 2)."
+    "q(s | x) q(d | x) prod_t q(z_t | z_{t-1}, d) of clips (eq. 2)."
     def __init__(self, config: VDSMConfig, static: StaticLayer, pose_embed: nn.Module):
         super().__init__()
         c = config

@@ -117,6 +117,8 @@ def init_dynamics(
     idx, times = clip_windows(data, clips, min(stage.frames[1], data.n_frames), rng)
     pair = [idx, other_clip(data, idx[:, 0], rng)[:, None].expand_as(idx)]
     alone = (pair[0] == pair[1]).any() # some identity has one clip
+    if alone and stage.remove_shared_directions: run.fabric.print(
+        'remove_shared_directions is not applied, since some identity has only one clip')
     if alone or not stage.remove_shared_directions: pair = pair[:1]
     x = (data.frames(i, times).to(run.fabric.device) for i in pair)
     run.model.eval().init_dynamics_from_data(*x)
