@@ -18,6 +18,7 @@ class VDSMConfig:
     z_dim: int = 12                  # size of z_t
     d_dim: int = 16                  # size of d
     encoder: tuple[int, ...] = (32, 64, 64, 128, 128) # channels of the convolutions
+    encoder_map: int = 2             # height and width of its last feature map, pixels: 2 or 4
     decoder: tuple[int, ...] = (128, 64, 32, 16)      # channels of the upsampling layers
     embedding: int = 128             # size of ENC_s and ENC_z
     hidden: int = 256                # of the LSTMs, the Combiner and the transition
@@ -42,9 +43,13 @@ def is_size(size: int) -> bool: # of frames that a VDSM can take
     "Whether a size is a power of two from 32 up."
     return isinstance(size, int) and size >= 32 and size.bit_count() == 1
 
-def n_layers(network: str, size: int) -> int: # that halve or double a picture
-    "Layers of 'encoder' or 'decoder' for frames of a size; `ValueError` for a wrong size."
-    if is_size(size): return (size//SMALLEST[network]).bit_length() - 1
+def n_layers(
+    network: str, # 'encoder' or 'decoder'
+    size: int, # height and width of a frame, pixels
+    smallest: int|None=None, # picture, pixels; default as in `SMALLEST`
+) -> int: # that halve or double a picture
+    "Layers of a network for frames of a size; `ValueError` for a wrong size."
+    if is_size(size): return (size//(smallest or SMALLEST[network])).bit_length() - 1
     raise ValueError(f"size={size!r}: frames have a power of two of pixels a side, from 32 up "
                      "(32, 64, 128, ...); resize them to one of these.")
 
@@ -52,16 +57,17 @@ def layer_channels(
     network: str, # 'encoder' or 'decoder'
     channels: tuple[int, ...], # of all layers, or of those for frames of 64 pixels
     size: int, # height and width of a frame, pixels
+    smallest: int|None=None, # picture, pixels; default as in `SMALLEST`
 ) -> tuple[int, ...]: # of all layers
     "The last number is repeated, or left out, where frames do not have 64 pixels a side."
-    n, usual = n_layers(network, size), n_layers(network, FRAME)
+    n, usual = (n_layers(network, pixels, smallest) for pixels in (size, FRAME))
     if len(channels) in (n, usual): return (*channels, *channels[-1:]*n)[:n]
     also = f", or {usual} as for size={FRAME}" if n != usual else ""
     raise ValueError(f"{network}={channels!r}: give {n} sizes, one a layer{also}.")
 
 # %% ../../nbs/2_model/01_configuration.ipynb #check
 LIKELIHOODS = 'bernoulli', 'continuous_bernoulli', 'gaussian', 'optimal_gaussian'
-CHOICES = dict(prior_s=('std', 'variance'), likelihood=LIKELIHOODS)
+CHOICES = dict(prior_s=('std', 'variance'), likelihood=LIKELIHOODS, encoder_map=(2, 4))
 LEAST = dict(n_experts=1, z_dim=1, d_dim=1, embedding=1, hidden=1, lstm_layers=1, channels=1, iaf=0,
              learned_prior=0)
 
@@ -82,7 +88,9 @@ def check_fields(
         low = least.get(field, 1)
         if not all(isinstance(v, int) and v >= low for v in values):
             refuse_field(config, field, f": give whole numbers of at least {low}.")
-    for field in SMALLEST: layer_channels(field, getattr(config, field), config.size)
+    smallest = SMALLEST | dict(encoder=getattr(config, 'encoder_map', SMALLEST['encoder']))
+    for field, pixels in smallest.items():
+        layer_channels(field, getattr(config, field), config.size, pixels)
     if not 0 < config.pixel_scale <= 1:
         refuse_field(config, 'pixel_scale', ": give a number above 0 and up to 1, white.")
 

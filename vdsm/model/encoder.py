@@ -54,15 +54,16 @@ class Encoder(nn.Module):
         channels: tuple[int, ...]=(32, 64, 64, 128, 128), # as in `VDSMConfig`
         in_channels: int=3, # of a frame
         size: int=FRAME, # height and width of a frame, pixels
+        encoder_map: int=2, # height and width of the last feature map, pixels
     ):
         super().__init__()
-        channels = layer_channels('encoder', channels, size)
+        channels = layer_channels('encoder', channels, size, encoder_map)
         sizes = zip((in_channels, *channels), channels)
         self.convs = nn.ModuleList(BlurConv2d(i, o) for i, o in sizes)
         for c in self.convs:
             nn.init.kaiming_normal_(c.weight, a=SLOPE, mode='fan_in')
             nn.init.zeros_(c.bias)
-        self.n_features = channels[-1]*4
+        self.n_features = channels[-1]*encoder_map**2
     def forward(self,
         x: Tensor, # frames [...,C,size,size] in [0,1]
     ) -> Tensor: # features [...,n_features]

@@ -27,7 +27,7 @@ class VDSM(VideoModel):
     def __init__(self, config: VDSMConfig=VDSMConfig()):
         super().__init__(config)
         c, self.stage_1_kept = config, True     # whether `frame_guide` is as stage 1 left it
-        encoder = Encoder(c.encoder, c.channels, c.size)
+        encoder = Encoder(c.encoder, c.channels, c.size, c.encoder_map)
         static = StaticLayer(encoder.n_features, c.embedding, c.n_experts, c.s_scale)
         pose = PoseLayer(encoder.n_features, c.embedding, c.z_dim)
         decoder = MoEDecoder(c.n_experts, c.z_dim, c.decoder, c.channels, c.size)
