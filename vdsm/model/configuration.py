@@ -19,6 +19,7 @@ class VDSMConfig:
     d_dim: int = 16                  # size of d
     encoder: tuple[int, ...] = (32, 64, 64, 128, 128) # channels of the convolutions
     encoder_map: int = 2             # height and width of its last feature map, pixels: 2 or 4
+    blur: bool = True                # whether its convolutions are low-passed
     decoder: tuple[int, ...] = (128, 64, 32, 16)      # channels of the upsampling layers
     embedding: int = 128             # size of ENC_s and ENC_z
     hidden: int = 256                # of the LSTMs, the Combiner and the transition
@@ -29,6 +30,7 @@ class VDSMConfig:
     prior_s: str = 'std'             # 'std': N(0, (1/Ns)^2); 'variance': N(0, 1/Ns)
     likelihood: str = 'bernoulli'    # one of `LIKELIHOODS`
     pixel_scale: float = .1          # standard deviation of a pixel of 'gaussian', in (0,1]
+    d_from: str = 'features'         # what d is inferred from: 'features' or 'poses'
     iaf: int = 0                     # inverse autoregressive flows on z
     learned_prior: int = 0           # Gaussians in the learned priors; 0: the fixed ones
     def __post_init__(self): check_config(self)
@@ -67,7 +69,8 @@ def layer_channels(
 
 # %% ../../nbs/2_model/01_configuration.ipynb #check
 LIKELIHOODS = 'bernoulli', 'continuous_bernoulli', 'gaussian', 'optimal_gaussian'
-CHOICES = dict(prior_s=('std', 'variance'), likelihood=LIKELIHOODS, encoder_map=(2, 4))
+CHOICES = dict(prior_s=('std', 'variance'), likelihood=LIKELIHOODS, encoder_map=(2, 4),
+               blur=(True, False), d_from=('features', 'poses'))
 LEAST = dict(n_experts=1, z_dim=1, d_dim=1, embedding=1, hidden=1, lstm_layers=1, channels=1, iaf=0,
              learned_prior=0)
 

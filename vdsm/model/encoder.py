@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['SMALL', 'SLOPE', 'LEAST', 'SHARED', 'BlurConv2d', 'Encoder', 'GaussianHead', 'principal', 'without_shared',
-           'Embedding', 'StaticLayer', 'PoseLayer']
+           'Embedding', 'StaticLayer', 'PoseLayer', 'PoseMeans']
 
 # %% ../../nbs/2_model/02_encoder.ipynb #cell03
 import math, torch, torch.nn.functional as F
+from copy import deepcopy
 from fastcore.basics import patch
 from torch import nn, Tensor
 from ..data.sequences import FRAME
@@ -55,12 +56,14 @@ class Encoder(nn.Module):
         in_channels: int=3, # of a frame
         size: int=FRAME, # height and width of a frame, pixels
         encoder_map: int=2, # height and width of the last feature map, pixels
+        blur: bool=True, # low-passed convolutions; False: plain ones
     ):
         super().__init__()
         channels = layer_channels('encoder', channels, size, encoder_map)
         sizes = zip((in_channels, *channels), channels)
-        self.convs = nn.ModuleList(BlurConv2d(i, o) for i, o in sizes)
-        for c in self.convs:
+        layer = BlurConv2d if blur else lambda i, o: nn.Conv2d(i, o, 4, stride=2, padding=1)
+        self.convs = nn.ModuleList(layer(*pair) for pair in sizes)
+        for c in self.convs if blur else ():
             nn.init.kaiming_normal_(c.weight, a=SLOPE, mode='fan_in')
             nn.init.zeros_(c.bias)
         self.n_features = channels[-1]*encoder_map**2
@@ -174,3 +177,15 @@ class PoseLayer(nn.Module):
         features: Tensor, # [B,T,F]
     ) -> tuple[Tensor, Tensor]: # loc and scale [B,T,z]
         return self.head(self.embed(features))
+
+# %% ../../nbs/2_model/02_encoder.ipynb #pose-means
+class PoseMeans(nn.Module):
+    "An embedding of the means of stage 1's poses, in the place of one of features."
+    def __init__(self, pose: PoseLayer, z_dim: int, hidden: int):
+        super().__init__()
+        self.pose, self.embed = deepcopy(pose).requires_grad_(False), Embedding(z_dim, hidden)
+    def forward(self,
+        features: Tensor, # [B,T,F]
+    ) -> Tensor: # [B,T,hidden]
+        return self.embed(self.pose(features)[0])
+

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from ..lib.threads import in_parts
 from .configuration import VDSMConfig
 from .dynamics import Combiner, DynamicsDecoder, DynamicsEncoder, GatedTransition
-from .encoder import StaticLayer
+from .encoder import PoseLayer, PoseMeans, StaticLayer
 from .frames import KLWeights, frame_likelihood, new_prior, sample
 from .mixture_decoder import MoEDecoder
 from .priors import StandardPrior, normal
@@ -109,15 +109,21 @@ def pseudo_observations(
 # %% ../../nbs/2_model/07_model_and_guide_of_clips.ipynb #guide
 class SequenceGuide(nn.Module):
     "q(s | x) q(d | x) prod_t q(z_t | z_{t-1}, d) of clips (eq. 2)."
-    def __init__(self, config: VDSMConfig, static: StaticLayer, pose_embed: nn.Module):
+    def __init__(self, config: VDSMConfig, static: StaticLayer, pose: PoseLayer):
         super().__init__()
         c = config
-        self.static, self.embed = deepcopy(static), deepcopy(pose_embed)
+        from_poses = c.d_from == 'poses'
+        self.static = deepcopy(static)
+        self.embed = (PoseMeans(pose, c.z_dim, c.embedding) if from_poses
+                      else deepcopy(pose.embed))
         self.encoder = DynamicsEncoder(c.embedding, c.hidden, c.lstm_layers, c.d_dim, c.dropout)
         self.decoder = DynamicsDecoder(c.d_dim, c.hidden, c.lstm_layers, c.dropout)
         self.combiner = Combiner(c.z_dim, c.d_dim, c.hidden)
         flow = lambda: affine_autoregressive(c.z_dim, [2*c.z_dim])
         self.flows = nn.ModuleList(flow() for _ in range(c.iaf))
+    @property
+    def tuned_embedding(self) -> nn.Module: # what stage 2 trains of `embed`
+        return self.embed.embed if isinstance(self.embed, PoseMeans) else self.embed
     def dynamics(self, features: Tensor) -> tuple[Tensor, Tensor]: # loc and scale of d [B,d]
         return self.encoder(self.embed(features))
     def states(self, d: Tensor, n_frames: int) -> Tensor: # h-hat [B,n_frames,hidden]
