@@ -84,6 +84,9 @@ class GaussianHead(nn.Module):
         super().__init__()
         self.loc, self.raw_scale, self.unit = nn.Linear(n_in, n_out), nn.Linear(n_in, n_out), unit
         nn.init.zeros_(self.loc.bias); self.raw_scale.weight.data.mul_(.1)
+        self.set_scale(scale)
+    def set_scale(self, scale: float): # in units
+        "Give the scale this value for an input of 0."
         nn.init.constant_(self.raw_scale.bias, math.log(math.expm1(scale)))
     def forward(self,
         h: Tensor, # [...,n_in]
@@ -156,12 +159,13 @@ class Embedding(nn.Sequential):
 
 class StaticLayer(nn.Module):
     "ENC_s and f_s: features of the frames of one identity to the Gaussian of s (eq. 2)."
+    start_scale = .2 # of q(s), in units of the prior
     def __init__(self, n_features: int, hidden: int, n_experts: int,
         scale: float, # standard deviation of p(s)
     ):
         super().__init__()
         self.embed = Embedding(n_features, hidden)
-        self.head = GaussianHead(hidden, n_experts, .2, scale)
+        self.head = GaussianHead(hidden, n_experts, self.start_scale, scale)
     def forward(self,
         features: Tensor, # [B,T,F], in any order of T
     ) -> tuple[Tensor, Tensor]: # loc and scale [B,Ns]
@@ -170,9 +174,11 @@ class StaticLayer(nn.Module):
 # %% ../../nbs/2_model/02_encoder.ipynb #cell19
 class PoseLayer(nn.Module):
     "ENC_z and the stage-1 Gaussian of z."
+    start_scale = .5 # of q(z)
     def __init__(self, n_features: int, hidden: int, z_dim: int):
         super().__init__()
-        self.embed, self.head = Embedding(n_features, hidden), GaussianHead(hidden, z_dim)
+        self.embed = Embedding(n_features, hidden)
+        self.head = GaussianHead(hidden, z_dim, self.start_scale)
     def forward(self,
         features: Tensor, # [B,T,F]
     ) -> tuple[Tensor, Tensor]: # loc and scale [B,T,z]

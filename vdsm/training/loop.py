@@ -70,7 +70,7 @@ class TwoStages(Method):
         stage = replace(self.preset.stage1, batch=64, decoded=None)
         rng, size = Generator().manual_seed(run.seed), run.model.frame_size
         batch, _ = frame_batch(run.data, stage, rng, size)
-        run.model.init_from_data(batch.x.to(run.fabric.device))
+        run.model.init_from_data(batch.x.to(run.fabric.device), stage.start_noise)
     def try_device(self, run: Run): try_device(run)
     def begin_stage(self, run: Run):
         if run.stage == 2: init_dynamics(run)
