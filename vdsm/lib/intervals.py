@@ -30,11 +30,13 @@ def cluster_interval(
     level: float=.95, # of confidence
     draws: int=1000, # of the bootstrap
     seed: int=0, # of the draws
+    weights: Tensor|np.ndarray|None=None, # of each clip in the mean [N]; default all alike
 ) -> tuple[float, float]: # low, high
     "Percentile bootstrap of the mean that resamples whole clusters."
     _, which = np.unique(np.asarray(clusters), return_inverse=True)
-    sums = np.bincount(which, np.asarray(values, dtype=float))
-    sizes, n = np.bincount(which), len(sums)
+    weights = np.ones(len(which)) if weights is None else np.asarray(weights, dtype=float)
+    sums = np.bincount(which, weights*np.asarray(values, dtype=float))
+    sizes, n = np.bincount(which, weights), len(sums)
     drawn = np.random.default_rng(seed).integers(n, size=(draws, n))
     means = sums[drawn].sum(1)/sizes[drawn].sum(1)
     low, high = np.quantile(means, [(1 - level)/2, (1 + level)/2])
