@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['COUNT', 'COUNT_OR_NONE', 'RATE', 'CURVE', 'SHARE', 'WEIGHT', 'STAGE_RULES', 'FRAME_RULES', 'SEQUENCE_RULES',
            'TRANSITION_RULES', 'PRESET_RULES', 'WARM_UP', 'STAGES', 'RENAMED', 'PAPER_1', 'PAPER_2', 'RELEASED',
-           'RELEASED_1', 'RELEASED_2', 'RELEASED_MUG', 'TWO_RISES', 'QUICK_2', 'QUICK', 'BIG', 'PRESETS', 'whole',
-           'at_least_1', 'above_zero', 'two_rising', 'refuse', 'FrameStage', 'SequenceStage', 'check_combination',
-           'TransitionStage', 'Preset', 'check_gaussian', 'stage_settings', 'for_any', 'at_full_size', 'released',
-           'smoke', 'all_presets', 'add_preset', 'at_size', 'get_preset']
+           'RELEASED_1', 'RELEASED_2', 'RELEASED_MUG', 'TWO_RISES', 'QUICK_2', 'FROM_NOISELESS', 'QUICK', 'BIG',
+           'PRESETS', 'whole', 'at_least_1', 'above_zero', 'two_rising', 'refuse', 'FrameStage', 'SequenceStage',
+           'check_combination', 'TransitionStage', 'Preset', 'check_gaussian', 'stage_settings', 'for_any',
+           'at_full_size', 'released', 'smoke', 'all_presets', 'add_preset', 'at_size', 'get_preset']
 
 # %% ../../nbs/3_train/01_presets.ipynb #cell03
 import math, numpy as np
@@ -207,19 +207,24 @@ RELEASED_MUG = [dict(steps=250*50, frames=20), dict(steps=200*2, frames=(20, 20)
 TWO_RISES = ((.02, 1, .02, .5, .02), (0, .03, .7, .73, 1), 'cosine') # the learning rate rises again
 QUICK_2 = dict(decoded=4, static_from_other_clip=True, lr=1e-3) # what all of `quick` share
 
+FROM_NOISELESS = dict( # stage 1 starts as an autoencoder, almost without noise and KL terms
+    start_noise=.01, lambda_s=Anneal((.1, 1), (0, .7), 'geometric'),
+    lambda_z=Anneal((.02, 1), (0, .7), 'geometric'))
+
 def for_any(
     dataset: str, # a registered one
-    steps: int=2000, # of each stage
+    steps: int=1800, # of stage 1
 ) -> Preset:
     "Settings for clips on which nothing was tried, such as faces or your own videos."
     info = dataset_info(dataset)
     few, T = min(8, info.n_frames), info.n_frames
     return Preset(
-        VDSMConfig(n_experts=info.n_experts, z_dim=30, d_dim=50, encoder=(16, 32, 64, 128, 128),
-                   channels=info.channels, size=info.size),
-        FrameStage(steps, batch=16, **PAPER_1),
+        VDSMConfig(n_experts=info.n_experts, z_dim=30, d_dim=50, encoder=(32, 64, 128, 128),
+                   encoder_map=4, blur=False, decoder=(128, 128, 64, 32), embedding=256,
+                   likelihood='optimal_gaussian', channels=info.channels, size=info.size),
+        FrameStage(steps, batch=8, lr=1e-3, **FROM_NOISELESS),
         SequenceStage(
-            steps, batch=16, frames=(few, T), pseudo_fraction=.7, pseudo_batch=32,
+            3000, batch=16, frames=(few, T), pseudo_fraction=.7, pseudo_batch=32,
             train_static_on_pixels=False, remove_shared_directions=True,
             lr_factor=Anneal(*TWO_RISES), **QUICK_2 | dict(decoded=min(4, T)), **PAPER_2))
 
@@ -286,7 +291,7 @@ def released(dataset: str) -> Preset:
 
 def smoke(preset: Preset) -> Preset:
     "The same kind of run, tiny, and without a third stage."
-    model = replace(preset.model, encoder=(4,)*5, decoder=(8, 4, 4, 4), embedding=8, hidden=8)
+    model = replace(preset.model, encoder=(4,)*len(preset.model.encoder), decoder=(8, 4, 4, 4), embedding=8, hidden=8)
     return Preset(model, replace(preset.stage1, steps=6, batch=4),
                   replace(preset.stage2, steps=6, batch=4), save_every=2)
 
