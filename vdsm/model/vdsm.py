@@ -95,9 +95,8 @@ def init_from_data(self: VDSM,
     "Fit the start of stage 1 to some data: the colour of the first pictures, and the spread of s."
     self.decoder.init_from_data(x.mean((0, 1, 3, 4)))
     static, pose = self.frame_guide.static, self.frame_guide.pose
+    for layer in (static, pose): layer.head.set_scale(noise*layer.start_scale)
     if noise == 1: static.head.init_from_data(static.embed(self.encoder(x)).mean(1))
-    else:
-        for layer in (static, pose): layer.head.set_scale(noise*layer.start_scale)
     return self.copy_stage_1()
 
 # %% ../../nbs/2_model/09_model.ipynb #start-dynamics
