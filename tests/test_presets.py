@@ -37,7 +37,7 @@ def reduced(preset):
         n_experts=3,
         z_dim=4,
         d_dim=5,
-        encoder=(4,) * 5,
+        encoder=(4,) * len(preset.model.encoder),
         decoder=(8, 4, 4, 4),
         embedding=8,
         hidden=8,

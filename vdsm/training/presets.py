@@ -213,7 +213,7 @@ FROM_NOISELESS = dict( # stage 1 starts as an autoencoder, almost without noise 
 
 def for_any(
     dataset: str, # a registered one
-    steps: int=1800, # of stage 1
+    steps: int=5000, # of stage 1
 ) -> Preset:
     "Settings for clips on which nothing was tried, such as faces or your own videos."
     info = dataset_info(dataset)
@@ -222,14 +222,14 @@ def for_any(
         VDSMConfig(n_experts=info.n_experts, z_dim=30, d_dim=50, encoder=(32, 64, 128, 128),
                    encoder_map=4, blur=False, decoder=(128, 128, 64, 32), embedding=256,
                    likelihood='optimal_gaussian', channels=info.channels, size=info.size),
-        FrameStage(steps, batch=8, lr=1e-3, **FROM_NOISELESS),
+        FrameStage(steps, batch=8, **FROM_NOISELESS),
         SequenceStage(
             3000, batch=16, frames=(few, T), pseudo_fraction=.7, pseudo_batch=32,
             train_static_on_pixels=False, remove_shared_directions=True,
             lr_factor=Anneal(*TWO_RISES), **QUICK_2 | dict(decoded=min(4, T)), **PAPER_2))
 
 # %% ../../nbs/3_train/01_presets.ipynb #quick
-QUICK = dict(mug=for_any('mug', 3000))
+QUICK = dict(mug=for_any('mug'))
 QUICK['pendulum'] = Preset(
     VDSMConfig(n_experts=7, z_dim=12, d_dim=16, encoder=(16, 32, 32, 64, 64)),
     FrameStage(
