@@ -8,6 +8,7 @@ __all__ = ['SMALLEST', 'LIKELIHOODS', 'CHOICES', 'LEAST', 'VDSMConfig', 'is_size
 
 # %% ../../nbs/2_model/01_configuration.ipynb #cell03
 from dataclasses import dataclass
+from fastcore.basics import patch
 from ..data.sequences import FRAME
 
 # %% ../../nbs/2_model/01_configuration.ipynb #cell05
@@ -34,9 +35,13 @@ class VDSMConfig:
     iaf: int = 0                     # inverse autoregressive flows on z
     learned_prior: int = 0           # Gaussians in the learned priors; 0: the fixed ones
     def __post_init__(self): check_config(self)
-    @property
-    def s_scale(self) -> float: # standard deviation of p(s)
-        return 1/self.n_experts if self.prior_s == 'std' else self.n_experts**-.5
+
+# %% ../../nbs/2_model/01_configuration.ipynb #s-scale
+@patch(as_prop=True)
+def s_scale(self: VDSMConfig) -> float:
+    "Standard deviation of p(s)."
+    return 1/self.n_experts if self.prior_s == 'std' else self.n_experts**-.5
+
 
 # %% ../../nbs/2_model/01_configuration.ipynb #layers
 SMALLEST = dict(encoder=2, decoder=4) # height and width of the smallest picture, pixels

@@ -291,7 +291,8 @@ def released(dataset: str) -> Preset:
 
 def smoke(preset: Preset) -> Preset:
     "The same kind of run, tiny, and without a third stage."
-    model = replace(preset.model, encoder=(4,)*len(preset.model.encoder), decoder=(8, 4, 4, 4), embedding=8, hidden=8)
+    layers = len(preset.model.encoder)
+    model = replace(preset.model, encoder=(4,)*layers, decoder=(8, 4, 4, 4), embedding=8, hidden=8)
     return Preset(model, replace(preset.stage1, steps=6, batch=4),
                   replace(preset.stage2, steps=6, batch=4), save_every=2)
 
