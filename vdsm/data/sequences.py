@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['FRAME', 'SPLITS', 'check_clips', 'check_shape', 'check_split', 'check_division', 'shared_factors', 'Sequences',
-           'ArraySequences', 'Subset', 'clip_windows', 'identity_frames', 'other_clip', 'clip_of_other_identity',
-           'draw_pairs', 'DatasetInfo', 'project_root', 'data_folder']
+           'ArraySequences', 'Subset', 'InMemory', 'kept_bytes', 'clip_windows', 'identity_frames', 'other_clip',
+           'clip_of_other_identity', 'draw_pairs', 'DatasetInfo', 'project_root', 'data_folder']
 
 # %% ../../nbs/1_data/00_sequences.ipynb #cell03
 import os, pooch, torch
@@ -239,6 +239,24 @@ class Subset(Sequences):
         return self.data.render_swap(self.chosen[motion], self.chosen[identity], times)
     @property
     def has_true_swaps(self) -> bool: return self.data.has_true_swaps
+
+# %% ../../nbs/1_data/00_sequences.ipynb #kept
+class InMemory(Subset):
+    "The same clips, with all frames kept in the memory of a device."
+    def __init__(self,
+        data: Sequences,
+        device: torch.device|str, # where they are kept, and where `frames` gives them
+    ):
+        super().__init__(data, len(data))
+        one = data.clips([0])
+        self.kept = torch.empty(len(data), *one.shape[1:], device=device)
+        for some in torch.arange(len(data)).split(64): self.kept[some] = data.clips(some).to(device)
+    def frames(self, clips, times):
+        return self.kept[clips.to(self.kept.device), times.to(self.kept.device)]
+
+def kept_bytes(data: Sequences) -> int:
+    "The memory that `InMemory` takes, in bytes."
+    return 4*data.clips([0]).numel()*len(data)
 
 # %% ../../nbs/1_data/00_sequences.ipynb #cell13
 def clip_windows(
