@@ -241,14 +241,16 @@ QUICK['pendulum'] = Preset(
         **PAPER_2 | dict(lambda_d=Anneal((.1, 2), (0, .4)))),
     stage3=TransitionStage(800, from_first=.5))
 QUICK['sprites'] = Preset(
-    VDSMConfig(n_experts=40, z_dim=30, d_dim=50, encoder=(16, 32, 64, 128, 128)),
+    VDSMConfig(n_experts=40, z_dim=30, d_dim=50, encoder=(16, 32, 64, 128, 128),
+               likelihood='optimal_gaussian', d_from='poses', learned_prior=20),
     FrameStage(
-        10_000, batch=16, frames=4, lr=3e-3, **PAPER_1 | dict(
-            lambda_s=Anneal((.1, .5)), lambda_z=Anneal((12, 1), (0, .65), 'geometric'))),
+        6000, batch=16, frames=4, lr=3e-3,
+        **PAPER_1 | dict(lambda_z=Anneal((12, 1), (0, .65), 'geometric'))),
     SequenceStage(
         3000, batch=16, frames=(8, 8), pseudo_fraction=.7, pseudo_batch=64, horizon=8,
-        horizon_from=.35, train_static_on_pixels=False, lr_factor=Anneal(*TWO_RISES),
-        **QUICK_2, **PAPER_2 | dict(lambda_d=Anneal((.1, 1.25), (0, .5)))))
+        horizon_from=.35, train_static_on_pixels=False, remove_shared_directions=True,
+        lr_factor=Anneal(*TWO_RISES), **QUICK_2,
+        **PAPER_2 | dict(lambda_d=Anneal((.1, 40), (0, .5)))))
 
 # %% ../../nbs/3_train/01_presets.ipynb #quick-digits
 QUICK['moving_mnist'] = Preset(
@@ -305,9 +307,13 @@ def all_presets(dataset: str) -> dict[str, Preset]: # name -> preset
                 released=released(dataset))
 
 PRESETS: dict[str, dict[str, Preset]] = {name: all_presets(name) for name in DATASETS}
-PRESETS['sprites']['small'] = replace( # is shipped: fewer experts and a narrower decoder
-    QUICK['sprites'], stage1=replace(QUICK['sprites'].stage1, steps=6000),
-    model=replace(QUICK['sprites'].model, n_experts=20, decoder=(64, 48, 32, 16), hidden=160))
+PRESETS['sprites']['small'] = replace( # is shipped: `quick` as it was, with smaller networks
+    QUICK['sprites'],
+    model=replace(QUICK['sprites'].model, n_experts=20, decoder=(64, 48, 32, 16), hidden=160,
+                  likelihood='bernoulli', d_from='features', learned_prior=0),
+    stage1=replace(QUICK['sprites'].stage1, lambda_s=Anneal((.1, .5))),
+    stage2=replace(QUICK['sprites'].stage2, lambda_d=Anneal((.1, 1.25), (0, .5)),
+                   remove_shared_directions=False))
 
 def add_preset(
     dataset: str, # a registered one
