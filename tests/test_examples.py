@@ -5,20 +5,10 @@ from sync import ROOT
 
 def test_over_seeds(tmp_path):
     script, out = ROOT / "examples" / "over_seeds.py", tmp_path / "runs"
-    words = [
-        sys.executable,
-        script,
-        "pendulum",
-        "--seeds",
-        "0,1",
-        "--preset",
-        "smoke",
-        "-p",
-        "probe_clips",
-        "140",
-        "--out",
-        out,
-    ]
+    words = [sys.executable, script, "pendulum", "--seeds", "0,1", "--preset", "smoke"]
+    words += ["--out", out]
+    for name, value in dict(probe_clips=140, rolled_clips=14, draws=1).items():
+        words += ["-p", name, str(value)]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [str(out / "report.md"), str(out / "report.csv")]

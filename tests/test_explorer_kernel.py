@@ -9,7 +9,8 @@ from vdsm.view.explorer import Explorer
 
 @pytest.fixture(scope="module")
 def explorer(tmp_path_factory):
-    return Explorer("pendulum", Pendulum("test", 140), folder=tmp_path_factory.mktemp("explored"))
+    folder = tmp_path_factory.mktemp("explored")
+    return Explorer("pendulum", Pendulum("validation", 140), folder=folder)
 
 
 @pytest.mark.parametrize(
@@ -23,7 +24,7 @@ def explorer(tmp_path_factory):
             "trained on pendulum and these are clips of mine; give Explorer",
         ),
         (
-            (VDSM(VDSMConfig(channels=1)), Pendulum("test", 14)),
+            (VDSM(VDSMConfig(channels=1)), Pendulum("validation", 14)),
             "takes frames of 1 channels and those of pendulum have 3; give",
         ),
         ((VDSM(),), "does not say what it was trained on; give its clips"),
@@ -45,7 +46,7 @@ def test_errors_are_sentences_in_the_widget(arguments, sentence, monkeypatch):
 def test_a_view_is_saved_before_its_first_picture_is_shown(save, ending, tmp_path):
     "As in the cell of a notebook that opens the explorer: its pictures come after the cell."
     async def in_one_cell():
-        explorer = Explorer("pendulum", Pendulum("test", 28), n_clips=4, folder=tmp_path)
+        explorer = Explorer("pendulum", Pendulum("validation", 28), n_clips=4, folder=tmp_path)
         assert explorer.films is None
         return getattr(explorer, save)(tmp_path / "view")
     file = tmp_path / f"view.{ending}"
@@ -141,7 +142,7 @@ def test_a_model_of_another_kind(tmp_path):
             grey = codes.grey.mean.unflatten(2, (64, 64))[:, :, None]
             return (3*grey*codes.colour.mean[:, None, :, None, None]).clamp(0, 1)
 
-    explorer = Explorer(MeanColour(), Pendulum("test", 28), folder=tmp_path)
+    explorer = Explorer(MeanColour(), Pendulum("validation", 28), folder=tmp_path)
     assert "wrong" not in explorer.notice._dom_classes, explorer.notice.value
     assert [len(f) for f in explorer.films] == [16] * 3 and set(explorer.sliders) == {
         "colour",

@@ -30,9 +30,9 @@ METRICS = dict(
 RECORD = set("""dataset preset split held_out train_clips held_out_clips versions device
     train_seconds""".split())
 MORE = dict(
-    pendulum=dict(probe_clips=280),
-    sprites=dict(probe_clips=567),
-    moving_mnist=dict(n_images=750),
+    pendulum=dict(probe_clips=280, rolled_clips=14, draws=1),
+    sprites=dict(probe_clips=567, draws=1),
+    moving_mnist=dict(n_images=750, draws=1),
     objectives=dict(seeds="0,1", equal_time_steps=3, n_clips=14, train_clips=210))
 
 

@@ -42,35 +42,21 @@ MAY_OPEN_TEST = {  # notebook -> ids of the cells that may
             "compare",
         )
     },
-    "6_view/00_explorer": EVERY_CELL,
-    "lib/20_figure_run": {"shipped"},  # refuses any other split that a shipped model has seen
     # names the split of older files, opens nothing
     "lib/03_report": {"read"},
     "lib/06_release": {"half-test"},  # the released pendulum is shown
     # final figures of the released models
     "lib/24_release_metrics": {"measure", "kept"},
-    "4_latents/00_codes": {"cell05"},
-    "4_latents/01_swap": {"models"},  # the released Sprites was
-    # trained on validation
-    "4_latents/02_extrapolate": {"models"},
-    "4_latents/04_traverse": {"models"},
-    # the released Sprites was trained on what is validation now
-    "1_data/07_add_your_data_set": {"table"},
-    "5_evaluate/07_swap_error": {"swap-picture"},
     "5_evaluate/01_judge": {"get-test", "record-test"},  # that a judge is measured on it
     "5_evaluate/00_probes": {"protocols-test"},  # a key of the probes, opens nothing
-    "lib/15_scene": {"render-test"},
-    "lib/16_widgets": {"strip-test"},
-}  # parts of the explorer
+}
 TESTS = {
     "test_splits.py": "this",
     "test_latents.py": "a key of the probes",
-    "swap_gif.py": "of the picture in README",
     "test_report.py": "of an older file",
     "test_tables.py": "of the tables",
     "test_compare.py": "of the comparison, which is a table",
     "test_videos.py": "of films",
-    "test_explorer_kernel.py": "of the explorer",
     "test_judge.py": "that a judge is measured on it",
 }
 
@@ -120,7 +106,7 @@ def test_what_opens_the_test_split_is_found():
         assert not opens_test(code), code
 
 
-def test_only_tables_the_explorer_and_shipped_demonstrations_open_the_test_split():
+def test_only_tables_and_what_defines_splits_open_the_test_split():
     found = who_opens()
     allowed = lambda name, ids: (
         name in MAY_OPEN_TEST and (MAY_OPEN_TEST[name] is EVERY_CELL or ids == MAY_OPEN_TEST[name])

@@ -91,7 +91,7 @@ def all_metrics(
 
 # %% ../../nbs/lib/24_release_metrics.ipynb #describe
 FILES = {False: 'metrics.json', True: 'metrics_few.json'} # whether few clips are measured -> file
-FEW = dict(pendulum=(140, 56), sprites=(126, 63)) # clips of the training and of the test split
+FEW = dict(pendulum=(140, 56), sprites=(126, 504)) # clips of the training and of the test split
 
 def digest(*files: Path) -> str:
     "What identifies the contents of some files."

@@ -307,13 +307,9 @@ def all_presets(dataset: str) -> dict[str, Preset]: # name -> preset
                 released=released(dataset))
 
 PRESETS: dict[str, dict[str, Preset]] = {name: all_presets(name) for name in DATASETS}
-PRESETS['sprites']['small'] = replace( # is shipped: `quick` as it was, with smaller networks
+PRESETS['sprites']['small'] = replace( # is shipped: `quick` with smaller networks
     QUICK['sprites'],
-    model=replace(QUICK['sprites'].model, n_experts=20, decoder=(64, 48, 32, 16), hidden=160,
-                  likelihood='bernoulli', d_from='features', learned_prior=0),
-    stage1=replace(QUICK['sprites'].stage1, lambda_s=Anneal((.1, .5))),
-    stage2=replace(QUICK['sprites'].stage2, lambda_d=Anneal((.1, 1.25), (0, .5)),
-                   remove_shared_directions=False))
+    model=replace(QUICK['sprites'].model, n_experts=20, decoder=(64, 48, 32, 16), hidden=160))
 
 def add_preset(
     dataset: str, # a registered one

@@ -58,8 +58,8 @@ def open_both(
     model: VideoModel|str|Path, # a model, or a name for `from_pretrained`
     dataset: Sequences|str|None, # clips, or a data set's name; default: what it was trained on
 ) -> tuple[VideoModel, Sequences]:
-    """A model and its clips, by default the test split; `FileNotFoundError` or `ValueError` in a
-    sentence if they are missing or do not fit each other."""
+    """A model and its clips, by default those of the validation split; `FileNotFoundError` or
+    `ValueError` in a sentence if they are missing or do not fit each other."""
     model = model if isinstance(model, VideoModel) else from_pretrained(model)
     trained = model.metadata.get('dataset')
     if dataset is None and not trained:
@@ -67,7 +67,8 @@ def open_both(
                          "Explorer(model, dataset).")
     division = {k: v for k, v in model.metadata.items() if k == 'split_seed' and v}
     data = dataset
-    if not isinstance(data, Sequences): data = open_dataset(dataset or trained, 'test', **division)
+    if not isinstance(data, Sequences):
+        data = open_dataset(dataset or trained, 'validation', **division)
     if trained not in (None, data.name):
         raise ValueError(f"the model was trained on {trained} and these are clips of {data.name}; "
                          f"give Explorer(model, {trained!r}), or a model of {data.name} "
