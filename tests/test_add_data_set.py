@@ -18,9 +18,8 @@ def page():
         assert before in code[cell], (cell, before)
         code[cell] = code[cell].replace(before, after)
     less("train", "(300, 200)", "(8, 8)")
-    released = """(('pendulum', 'Pendulum, released', 'validation'),
-                           ('sprites', 'Sprites, released', 'test'))"""
-    less("table", released, "()")
+    released = "dict(pendulum='Pendulum, released', sprites='Sprites, released')"
+    less("table", released, "{}")
     less("table", "head = ", "table_rows = rows\nhead = ")
     return "\n".join(source for cell, source in code.items() if cell != "clean") + CHECKS
 
