@@ -66,7 +66,7 @@ def judged_metrics(
     torch.manual_seed(0)
     x = test.clips(range(n))
     made = dict(reconstruction=model.decode(model.encode(x)), prior=model.sample(n, test.n_frames),
-                training=train.clips(range(n)))
+                training=Subset(train, n).clips(range(n)))
     features = {k: judge.features(v.cpu()) for k, v in made.items()}
     return out | frechet_metrics('judge', judge.features(x), features)
 
