@@ -55,7 +55,8 @@ STAGE_RULES = dict( # field of either stage -> what it has to be, in words and a
 FRAME_RULES = STAGE_RULES | dict(start_noise=RATE) # the same for `FrameStage`
 SEQUENCE_RULES = STAGE_RULES | dict( # the same for `SequenceStage`
     frames=('two whole numbers of at least 1, the smaller one first', two_rising),
-    lambda_d=CURVE, **dict.fromkeys(('pseudo_batch', 'horizon'), COUNT), context=COUNT_OR_NONE,
+    **dict.fromkeys(('pseudo_batch', 'horizon', 'start_clips'), COUNT),
+    lambda_d=CURVE, context=COUNT_OR_NONE,
     **dict.fromkeys(('pseudo_fraction', 'horizon_from'), SHARE))
 TRANSITION_RULES = { # the same for `TransitionStage`
     **dict.fromkeys(('steps', 'batch', 'clips', 'ahead', 'horizon'), COUNT),
@@ -109,6 +110,7 @@ class SequenceStage:
     leave_one_out: bool = False      # s is pseudo-observed from the identity's other clips
     train_static_on_pixels: bool = True    # False: the layers of s are frozen on pixels
     static_from_other_clip: bool = False   # on pixels, s is inferred from another clip, if any
+    start_clips: int = 512           # clips that the start of d is fitted to
     remove_shared_directions: bool = False # d starts without what clips of one identity share
     horizon: int = 1                 # of the multi-step KL; 1: none (eq. 4)
     horizon_from: float = .5         # share of the stage after which the horizon holds
@@ -265,7 +267,8 @@ QUICK['moving_mnist'] = Preset(
         5000, batch=16, frames=(12, 16), context=8, pseudo_fraction=.8, pseudo_batch=64,
         train_static_on_pixels=False, leave_one_out=True, remove_shared_directions=True,
         lr_factor=Anneal((.02, 1, .02, .3, .02), (0, .03, .8, .83, 1), 'cosine'),
-        **QUICK_2, **PAPER_2))
+        **QUICK_2, **PAPER_2),
+    stage3=TransitionStage(1500, ahead=8, horizon=8, from_first=.5))
 
 # %% ../../nbs/3_train/01_presets.ipynb #full-size
 BIG = VDSMConfig(n_experts=40, z_dim=30, d_dim=50, encoder=(32, 64, 64, 128, 256),
@@ -296,7 +299,7 @@ def smoke(preset: Preset) -> Preset:
     layers = len(preset.model.encoder)
     model = replace(preset.model, encoder=(4,)*layers, decoder=(8, 4, 4, 4), embedding=8, hidden=8)
     return Preset(model, replace(preset.stage1, steps=6, batch=4),
-                  replace(preset.stage2, steps=6, batch=4), save_every=2)
+                  replace(preset.stage2, steps=6, batch=4, start_clips=64), save_every=2)
 
 # %% ../../nbs/3_train/01_presets.ipynb #all-presets
 def all_presets(dataset: str) -> dict[str, Preset]: # name -> preset

@@ -110,11 +110,11 @@ class SequenceTrainer(StageTrainer):
 # %% ../../nbs/3_train/03_stage_2.ipynb #start
 def init_dynamics(
     run, # at the start of stage 2
-    clips: int=512, # how many clips to fit to
 ):
     "Fit the start of d to clips, each beside another of its identity if the preset asks for it."
     data, stage, rng = run.data, run.preset.stage2, seed_step(run.seed, 2)
-    idx, times = clip_windows(data, clips, min(stage.frames[1], data.n_frames), rng)
+    T = min(stage.frames[1], data.n_frames)
+    idx, times = clip_windows(data, stage.start_clips, T, rng)
     pair = [idx, other_clip(data, idx[:, 0], rng)[:, None].expand_as(idx)]
     alone = (pair[0] == pair[1]).any() # some identity has one clip
     if alone and stage.remove_shared_directions: run.fabric.print(
