@@ -116,6 +116,11 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.write_line(f"{n} test{'s' * (n > 1)} not run: {what}", yellow=True)
 
 
+def pytest_collection_modifyitems(items):
+    "Notebooks come last: they are short, so that side by side no process ends long before another."
+    items.sort(key=lambda item: "test_notebooks.py" in item.nodeid)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     "With xdist: the tests of a file share a process and its fixtures; notebooks share nothing."
