@@ -56,7 +56,7 @@ pictures: .venv/ready ## re-execute the notebooks that hold pictures, except tho
 	JOBS=$(JOBS) python tests/pictures.py $(NOTEBOOKS)
 
 test: .venv/ready ## run the tests of all notebooks and pytest
-	pytest -q -n 2 --no-loadscope-reorder tests
+	pytest -q -n 2 --no-loadscope-reorder --durations=30 tests
 
 lab: .venv/ready ## open JupyterLab on the notebooks
 	jupyter lab --LabApp.default_url=/lab/tree/nbs

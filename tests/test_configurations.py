@@ -56,7 +56,7 @@ def drawn_options(rng):
         train_static_on_pixels=rng.random() < .5, leave_one_out=rng.random() < .5,
         static_from_other_clip=rng.random() < .5, remove_shared_directions=rng.random() < .5,
         horizon=rng.choice([1, 1, 2, 4, 20]), horizon_from=share(),
-        start_clips=rng.choice([1, 5, 64]))
+        clips=rng.choice([None, 1, 3]), start_clips=rng.choice([1, 5, 64]))
     second["leave_one_out"] &= second["pseudo_fraction"] > 0 # refused without, see below
     first = stage()
     first["frames"] = first["frames"][1]

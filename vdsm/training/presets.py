@@ -56,7 +56,7 @@ FRAME_RULES = STAGE_RULES | dict(start_noise=RATE) # the same for `FrameStage`
 SEQUENCE_RULES = STAGE_RULES | dict( # the same for `SequenceStage`
     frames=('two whole numbers of at least 1, the smaller one first', two_rising),
     **dict.fromkeys(('pseudo_batch', 'horizon', 'start_clips'), COUNT),
-    lambda_d=CURVE, context=COUNT_OR_NONE,
+    lambda_d=CURVE, **dict.fromkeys(('context', 'clips'), COUNT_OR_NONE),
     **dict.fromkeys(('pseudo_fraction', 'horizon_from'), SHARE))
 TRANSITION_RULES = { # the same for `TransitionStage`
     **dict.fromkeys(('steps', 'batch', 'clips', 'ahead', 'horizon'), COUNT),
@@ -110,6 +110,7 @@ class SequenceStage:
     leave_one_out: bool = False      # s is pseudo-observed from the identity's other clips
     train_static_on_pixels: bool = True    # False: the layers of s are frozen on pixels
     static_from_other_clip: bool = False   # on pixels, s is inferred from another clip, if any
+    clips: int|None = None           # training clips that it sees; None: all
     start_clips: int = 512           # clips that the start of d is fitted to
     remove_shared_directions: bool = False # d starts without what clips of one identity share
     horizon: int = 1                 # of the multi-step KL; 1: none (eq. 4)
@@ -299,7 +300,8 @@ def smoke(preset: Preset) -> Preset:
     layers = len(preset.model.encoder)
     model = replace(preset.model, encoder=(4,)*layers, decoder=(8, 4, 4, 4), embedding=8, hidden=8)
     return Preset(model, replace(preset.stage1, steps=6, batch=4),
-                  replace(preset.stage2, steps=6, batch=4, start_clips=64), save_every=2)
+                  replace(preset.stage2, steps=6, batch=4, clips=256, start_clips=64),
+                  save_every=2)
 
 # %% ../../nbs/3_train/01_presets.ipynb #all-presets
 def all_presets(dataset: str) -> dict[str, Preset]: # name -> preset

@@ -8,7 +8,7 @@ __all__ = ['identity_mean', 'encode_all', 'draw', 'clip_batch', 'SequenceTrainer
 # %% ../../nbs/3_train/03_stage_2.ipynb #imports
 import torch
 from torch import Generator, Tensor
-from ..data.sequences import Sequences, check_clips, clip_windows, other_clip
+from ..data.sequences import Sequences, Subset, check_clips, clip_windows, other_clip
 from ..lib.checkpoint import AFTER_STAGE_1
 from ..lib.method import StageTrainer, seed_step
 from ..lib.pretrained import load_checkpoint
@@ -87,7 +87,9 @@ class SequenceTrainer(StageTrainer):
     def __init__(self, run):
         super().__init__(run)
         stage_1 = load_checkpoint(run.folder/AFTER_STAGE_1, run.fabric.device)
-        self.encoded = encode_all(stage_1, run.data, self.stage.leave_one_out)
+        clips = self.stage.clips
+        self.data = run.data if clips is None else Subset(run.data, clips)
+        self.encoded = encode_all(stage_1, self.data, self.stage.leave_one_out)
         model = run.model.train().freeze_for(2)
         self.optimizer = self.adam(model.parameters(), self.stage.lr)
     def step(self, u: float, rng: Generator) -> dict|None:
@@ -99,7 +101,7 @@ class SequenceTrainer(StageTrainer):
         model.guide.static.requires_grad_(pseudo or stage.train_static_on_pixels)
         if stage.inverse_temperature:
             model.decoder.inverse_temperature.fill_(stage.inverse_temperature(u))
-        batch, n_frames = clip_batch(self.run.data, self.encoded, stage, rng, pseudo,
+        batch, n_frames = clip_batch(self.data, self.encoded, stage, rng, pseudo,
                                      model.frame_size)
         elbo = self.loss((horizon, pseudo), lambda: model.elbo(2, horizon))
         loss = elbo(fabric.to_device(batch), weights)/n_frames
