@@ -6,6 +6,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 os.environ.setdefault("OMP_NUM_THREADS", "1")               # tests run side by side
+from forks import fork_kernels
+fork_kernels()
 ROOT = Path(__file__).resolve().parent.parent
 
 BROWSERS = "chromium", "chromium-browser", "google-chrome", "chrome", "msedge"

@@ -1,23 +1,16 @@
 """Every notebook runs from top to bottom, as with nbdev_test; those of nbs/8_figures are
 papermill's."""
-import multiprocessing, os, re, sys
+import os, re
 import pytest
 from conftest import NO_DATA, Missing
 from counts import SPINE, markdown
+from forks import FRESH, PROCESSES
 from nbdev.test import nbdev_test
 from sync import ROOT
 
 ELSEWHERE = "8_figures", ".ipynb_checkpoints"
 NOTEBOOKS = sorted(p for p in (ROOT / "nbs").rglob("*.ipynb") if p.parent.name not in ELSEWHERE)
 
-# Each notebook has a process of its own. On Linux it is forked from one that has imported other
-# people's packages, which would take each notebook up to four seconds; ours are not among them.
-PACKAGES = ["torch", "pyro", "lightning_fabric", "sklearn.linear_model", "pandas", "ipywidgets",
-            "plotly.graph_objects", "nbdev.test"]
-FORKS = sys.platform == "linux"
-FRESH = multiprocessing.get_context("spawn")
-PROCESSES = multiprocessing.get_context("forkserver") if FORKS else FRESH
-if FORKS: PROCESSES.set_forkserver_preload(PACKAGES)
 # These start kernels, several at a time, in threads: they begin with nothing imported.
 START_KERNELS = "11_run_notebook", "12_reproduce", "13_figures"
 
