@@ -20,7 +20,7 @@ CASES = [(LACKS, "", False), (LACKS, "true", True), (LACKS + WRONG, "", True)]
 
 @pytest.mark.parametrize("tests, ci, fails", CASES)
 def test_what_is_missing(tests, ci, fails, tmp_path):
-    shutil.copy(ROOT / "tests" / "conftest.py", tmp_path)
+    for name in ("conftest.py", "forks.py"): shutil.copy(ROOT / "tests" / name, tmp_path)
     (tmp_path / "test_it.py").write_text(tests)
     (tmp_path / "empty").mkdir()
     env = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}

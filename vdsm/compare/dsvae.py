@@ -410,10 +410,10 @@ class ClipTrainer(StageTrainer):
         return done and done | dict(lr=lr) | terms | {f'lambda_{k}': v for k, v in weights.items()}
 
 # %% ../../nbs/7_compare/00_dsvae.ipynb #poses-first
-RELEASE = .22, .32 # shares of the stage at which lambda_f begins to fall, and has fallen
+RELEASE = .25, .35 # shares of the stage between which lambda_f falls steeply
 POSES_FIRST = dict( # fields of a stage in which f is released after the poses have learned
-    lr=1.5e-3, lambda_f=Anneal((1000, 1000, 5), (0, *RELEASE), 'geometric'),
-    lambda_z=Anneal((.05, .05, 2), (0, .15, .6), 'geometric'))
+    lr=1.5e-3, lambda_f=Anneal((1000, 1000, 3, 1), (0, *RELEASE, 1), 'geometric'),
+    lambda_z=Anneal((.02, .02, 2), (0, .18, .7), 'geometric'))
 
 def after_release(weight: float) -> Anneal: # of a term that derived methods add
     "A weight that is 0 until f is released."
