@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from numbers import Real
 from torch import Generator, Tensor
 from .dsvae import (CLIP_RULES, DSVAE, ClipStage, DSVAEConfig, DSVAELoss, DSVAEMethod,
-    OneStagePreset, derived_presets)
+    OneStagePreset, after_release, derived_presets)
 from ..model.configuration import refuse_field
 from ..model.interface import Gaussian
 from ..training.annealing import Anneal, constant
@@ -152,7 +152,9 @@ def cdsvae_presets(
     dataset: str, # a registered one
 ) -> dict[str, ContrastPreset]: # name -> preset
     "The presets of C-DSVAE."
-    presets = derived_presets(dataset, ContrastPreset, CDSVAEConfig)
+    presets = derived_presets(
+        dataset, ContrastPreset, CDSVAEConfig, lambda_contrast_f=after_release(5.),
+        lambda_shared=Anneal((0, 0, .5), (0, .5, .8)))
     stage = replace(presets['paper'].stage1, batch=128, lr=1e-3, steps=7000)
     model = replace(presets['paper'].model, **SLIMMER)
     return presets | dict(paper=replace(presets['paper'], model=model, stage1=stage))

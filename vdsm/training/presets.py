@@ -6,9 +6,9 @@
 __all__ = ['COUNT', 'COUNT_OR_NONE', 'RATE', 'CURVE', 'SHARE', 'WEIGHT', 'STAGE_RULES', 'FRAME_RULES', 'SEQUENCE_RULES',
            'TRANSITION_RULES', 'PRESET_RULES', 'WARM_UP', 'STAGES', 'RENAMED', 'PAPER_1', 'PAPER_2', 'RELEASED',
            'RELEASED_1', 'RELEASED_2', 'RELEASED_MUG', 'TWO_RISES', 'QUICK_2', 'FROM_NOISELESS', 'QUICK', 'BIG',
-           'PRESETS', 'whole', 'at_least_1', 'above_zero', 'two_rising', 'refuse', 'FrameStage', 'SequenceStage',
-           'check_combination', 'TransitionStage', 'Preset', 'check_gaussian', 'stage_settings', 'for_any',
-           'at_full_size', 'released', 'smoke', 'all_presets', 'add_preset', 'at_size', 'get_preset']
+           'PRESETS', 'whole', 'at_least_1', 'above_zero', 'two_rising', 'refuse', 'Stage', 'FrameStage',
+           'SequenceStage', 'check_combination', 'TransitionStage', 'Preset', 'check_gaussian', 'stage_settings',
+           'for_any', 'at_full_size', 'released', 'smoke', 'all_presets', 'add_preset', 'at_size', 'get_preset']
 
 # %% ../../nbs/3_train/01_presets.ipynb #cell03
 import math, numpy as np
@@ -74,9 +74,13 @@ def refuse(record, rules: dict):
 WARM_UP = Anneal((.02, 1, 1, .05), (0, .03, .65, 1), 'cosine') # rises fast, then falls slowly
 
 @dataclass(frozen=True)
-class FrameStage:
-    "How stage 1 trains: s, z and the decoder, on frames without order (eq. 7)."
+class Stage:
+    "What all stages have."
     steps: int                       # optimiser steps
+
+@dataclass(frozen=True)
+class FrameStage(Stage):
+    "How stage 1 trains: s, z and the decoder, on frames without order (eq. 7)."
     batch: int = 16                  # identities for each step and process
     frames: int = 8                  # frames of each identity
     decoded: int|None = None         # frames of each that a step decodes; None: all
@@ -91,9 +95,8 @@ class FrameStage:
 
 # %% ../../nbs/3_train/01_presets.ipynb #sequence-stage
 @dataclass(frozen=True)
-class SequenceStage:
+class SequenceStage(Stage):
     "How stage 2 trains the dynamics networks, and the layers of s and of pose embeddings (eq. 4)."
-    steps: int                       # optimiser steps
     batch: int = 16                  # clips for each step and process
     frames: tuple[int, int] = (8, 8) # fewest and most frames of each clip
     decoded: int|None = None         # frames of each that a step decodes; None: all
@@ -126,9 +129,8 @@ def check_combination(stage: SequenceStage):
 
 # %% ../../nbs/3_train/01_presets.ipynb #transition-stage
 @dataclass(frozen=True)
-class TransitionStage:
+class TransitionStage(Stage):
     "How stage 3 trains the transition alone, on clips that re-inference has continued."
-    steps: int                       # optimiser steps
     batch: int = 32                  # clips for each step and process
     clips: int = 512                 # training clips that are continued; all if there are fewer
     ahead: int = 24                  # frames that are added to each

@@ -87,8 +87,7 @@ class SequenceTrainer(StageTrainer):
     def __init__(self, run):
         super().__init__(run)
         stage_1 = load_checkpoint(run.folder/AFTER_STAGE_1, run.fabric.device)
-        clips = self.stage.clips
-        self.data = run.data if clips is None else Subset(run.data, clips)
+        self.data = Subset(run.data, self.stage.clips) if self.stage.clips else run.data
         self.encoded = encode_all(stage_1, self.data, self.stage.leave_one_out)
         model = run.model.train().freeze_for(2)
         self.optimizer = self.adam(model.parameters(), self.stage.lr)
