@@ -10,7 +10,7 @@ __all__ = ['STILL', 'NO_LABEL', 'S3VAE_RULES', 'S3VAEConfig', 'triplet_loss', 'm
 import math, torch, torch.nn.functional as F
 from dataclasses import dataclass
 from torch import Generator, Tensor, nn
-from .cdsvae import AT_LEAST_2, random_orders, reorder, shared_information
+from .cdsvae import AT_LEAST_2, LATE, random_orders, reorder, shared_information
 from .dsvae import (CHOICES, CLIP_RULES, DSVAE, LEAST, ClipStage, DSVAEConfig,
     DSVAELoss, DSVAEMethod, OneStagePreset, after_release, derived_presets)
 from ..model.configuration import check_fields, refuse_field
@@ -119,7 +119,7 @@ def s3vae_presets(
 ) -> dict[str, S3VAEPreset]: # name -> preset
     "The presets of S3VAE: those of DSVAE with three more terms."
     return derived_presets(dataset, S3VAEPreset, S3VAEConfig, lambda_triplet=after_release(10.),
-                           lambda_mi=Anneal((0, 0, .5), (0, .5, .8)))
+                           lambda_mi=LATE)
 
 class S3VAEMethod(DSVAEMethod):
     "S3VAE: one stage on clips, with DSVAE's steps."
