@@ -20,7 +20,8 @@ def run_kernel(arguments: list[str], env: dict[str, str], cwd: str | None):
     os.environ.clear()
     os.environ.update(env)
     if cwd: os.chdir(cwd)
-    sys.path[:] = [p for p in sys.path if p != TESTS]       # pytest added it
+    given = [p for p in env.get("PYTHONPATH", "").split(os.pathsep) if p]
+    sys.path[:] = given + [p for p in sys.path if p not in (TESTS, *given)]  # pytest added TESTS
     from ipykernel.kernelapp import launch_new_instance
     launch_new_instance(arguments)
 
