@@ -91,6 +91,7 @@ def shared_information(
 class CDSVAEConfig(DSVAEConfig):
     "Sizes and choices of a C-DSVAE; `ValueError` for a value that makes no model."
     temperature: float = .5          # tau, of the contrast
+    recoloured_poses: bool = False   # draw training clips with poses of their recoloured views
     def __post_init__(self):
         super().__post_init__()
         if not isinstance(self.temperature, Real) or not 0 < self.temperature < math.inf:
@@ -117,10 +118,11 @@ class CDSVAELoss(DSVAELoss):
         e = model.embed_frames(x)
         q_f, q_z, f, z = model.infer_embedded(e)
         same_f = model.static(reorder(e, order))[0]
-        same_z = model.infer(recoloured, sample=False)[1].mean
-        return self.elbo_terms(x, q_f, q_z, f, z) | dict(
+        q_same = model.infer(recoloured, sample=False)[1]
+        drawn = (q_same, q_same.sample()) if model.config.recoloured_poses else (q_z, z)
+        return self.elbo_terms(x, q_f, drawn[0], f, drawn[1]) | dict(
             contrast_f=info_nce(q_f.mean, same_f, tau),
-            contrast_z=info_nce(q_z.mean.flatten(1), same_z.flatten(1), tau),
+            contrast_z=info_nce(q_z.mean.flatten(1), q_same.mean.flatten(1), tau),
             shared=len(x)*shared_information(q_f, q_z, f, z).sum())
 
 # %% ../../nbs/7_compare/01_cdsvae.ipynb #stage
