@@ -149,7 +149,7 @@ class ContrastPreset(OneStagePreset):
 # %% ../../nbs/7_compare/01_cdsvae.ipynb #presets
 SLIMMER = dict(f_dim=256, z_dim=32, encoder=(64, 64, 128, 256, 256), decoder=(256, 128, 64, 64),
                embedding=128, hidden=256)
-LATE = Anneal((0, 0, .5), (0, .5, .8)) # weight of I(f; z) where the poses come first
+LATE = Anneal((0, 0, .5), (0, .5, .8)) # weight of what may begin only when f has learned something
 
 def cdsvae_presets(
     dataset: str, # a registered one

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from torch import Generator, Tensor, nn
 from .cdsvae import AT_LEAST_2, LATE, random_orders, reorder, shared_information
 from .dsvae import (CHOICES, CLIP_RULES, DSVAE, LEAST, ClipStage, DSVAEConfig,
-    DSVAELoss, DSVAEMethod, OneStagePreset, after_release, derived_presets)
+    DSVAELoss, DSVAEMethod, OneStagePreset, derived_presets)
 from ..model.configuration import check_fields, refuse_field
 from ..model.encoder import Embedding
 from ..model.interface import Gaussian
@@ -118,8 +118,8 @@ def s3vae_presets(
     dataset: str, # a registered one
 ) -> dict[str, S3VAEPreset]: # name -> preset
     "The presets of S3VAE: those of DSVAE with three more terms."
-    return derived_presets(dataset, S3VAEPreset, S3VAEConfig, lambda_triplet=after_release(10.),
-                           lambda_mi=LATE)
+    return derived_presets(dataset, S3VAEPreset, S3VAEConfig, lambda_triplet=LATE,
+                           lambda_mi=constant(0.))
 
 class S3VAEMethod(DSVAEMethod):
     "S3VAE: one stage on clips, with DSVAE's steps."
