@@ -261,7 +261,7 @@ def busy_table(
     "Speed with all cores free and with one taken, a row for each phase and way."
     rows = []
     for phase in PHASES:
-        for way in [w for w in WAYS if f'busy.{phase}.{w}.quiet' in measured]:
+        for way in WAYS:
             quiet, busy = (measured[f'busy.{phase}.{way}.{k}'] for k in ('quiet', 'busy'))
             rows.append([phase, way, f'{quiet:.1f}', f'{busy:.1f}', f'{quiet/busy:.1f}'])
     head = ['phase', 'how a step is divided', 'steps per second', 'with a core taken', 'slow-down']
