@@ -37,7 +37,8 @@ class BlendedLinear(nn.Module):
         return torch.baddbmm(b[:, None], x, w)
 
 # %% ../../nbs/2_model/03_mixture_decoder.ipynb #cell07
-WIDE, NARROW = 256, 4 # more channels in, or at most so many out: matrix product and fold are faster
+WIDE = 256 # with more channels in, a matrix product and a fold are faster
+NARROW = 4 # and with at most so many out, if there are two or more sequences
 
 class BlendedConvTranspose2d(BlendedLinear):
     "A bank of 4x4 transposed convolutions that double a picture, blended per sequence."
@@ -63,7 +64,7 @@ def forward(self: BlendedConvTranspose2d,
     "Double the picture, each sequence with its own weights."
     (T, _, H, W), (w, b) = x.shape, self.blend(mix)
     B, n_in, n_out = w.shape
-    if n_in <= WIDE and n_out > 16*NARROW:
+    if n_in <= WIDE and (B == 1 or n_out > 16*NARROW):
         w = w.reshape(B*n_in, -1, 4, 4)
         return F.conv_transpose2d(x, w, b.flatten(), stride=2, padding=1, groups=B)
     taps = self.taps(x.view(T, B, n_in, H*W), w).reshape(T, -1, H*W)
