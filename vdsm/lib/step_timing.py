@@ -241,19 +241,21 @@ WAYS = { # how a step is divided among threads -> environment, whether in parts
 
 def speeds_in_a_process(
     way: str, # of `WAYS`
-    busy: bool, # whether a core is taken
     threads: int=2,
     **options, # of `phase_speed`
-) -> dict[str, float]: # phase -> steps per second
-    "`phase_speed` of all phases in a process of its own."
+) -> dict[str, dict[str, float]]: # 'quiet' and 'busy' -> phase -> steps per second
+    "`phase_speed` of all phases, with all cores free and with one taken, in a process of its own."
     environment, options['in_parts'] = WAYS[way]
     code = f"""
 import json
-from vdsm.lib.step_timing import PHASES, phase_speed
-print(json.dumps({{phase: phase_speed(phase, **{options!r}) for phase in PHASES}}))"""
+from vdsm.lib.step_timing import PHASES, busy_core, phase_speed
+speeds = {{}}
+for name in ('quiet', 'busy'):
+    with busy_core(name == 'busy'):
+        speeds[name] = {{phase: phase_speed(phase, **{options!r}) for phase in PHASES}}
+print(json.dumps(speeds))"""
     env = {k: v for k, v in os.environ.items() if k not in ('GOMP_SPINCOUNT', 'OMP_WAIT_POLICY')}
-    env |= ALLOCATOR | dict(OMP_NUM_THREADS=str(threads)) | environment
-    with busy_core(busy): return json_of(code, env)
+    return json_of(code, env | ALLOCATOR | dict(OMP_NUM_THREADS=str(threads)) | environment)
 
 def busy_table(
     measured: dict[str, float], # busy.<phase>.<way>.<quiet or busy>, steps per second

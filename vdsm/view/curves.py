@@ -91,11 +91,11 @@ def save_plot(
                        xref='paper', yref='paper', x=0, y=1, xanchor='left', yanchor='bottom',
                        xshift=-50, yshift=30)
     below, above = fig.layout.margin.b or 55, 40 + 22*len(lines)
-    fig.update_layout(template='plotly_white', font_size=13, width=width, height=height + above,
+    size = dict(width=width, height=height + above)
+    fig.update_layout(template='plotly_white', font_size=13, **size,
                       margin=dict(t=above, l=60, r=30, b=below))
     file.parent.mkdir(parents=True, exist_ok=True)
     if HAS_CHROMIUM:
-        fig.write_image(f'{file}.svg', scale=1)
-        fig.write_image(f'{file}.png', scale=1.5)
+        pio.write_images([fig]*2, [f'{file}.svg', f'{file}.png'], scale=[1, 1.5], **size)
     else: fig.write_html(f'{file}.html', include_plotlyjs=True)
     return fig
