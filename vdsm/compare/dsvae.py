@@ -429,7 +429,9 @@ QUICK = dict( # data set -> sizes and stage
                       encoder=(16, 32, 32, 64, 64)),
               ClipStage(2000, batch=6, lr=2e-3, lr_factor=TWICE, frozen_static=.25)),
     sprites=(replace(SMALLER, posterior='factorised'),
-             ClipStage(4000, batch=16, **POSES_FIRST)))
+             ClipStage(4000, batch=16, **POSES_FIRST)),
+    moving_mnist=(replace(SMALLER, posterior='factorised'),
+                  ClipStage(4000, batch=8, **POSES_FIRST)))
 
 def dsvae_presets(
     dataset: str, # a registered one
