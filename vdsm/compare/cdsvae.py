@@ -146,7 +146,7 @@ class ContrastPreset(OneStagePreset):
     "A C-DSVAE and its stage."
     stage_class = ContrastStage
 
-# %% ../../nbs/7_compare/01_cdsvae.ipynb #presets
+# %% ../../nbs/7_compare/01_cdsvae.ipynb #recoloured-poses
 SLIMMER = dict(f_dim=256, z_dim=32, encoder=(64, 64, 128, 256, 256), decoder=(256, 128, 64, 64),
                embedding=128, hidden=256)
 LATE = Anneal((0, 0, .5), (0, .5, .8)) # weight of what may begin only when f has learned something
@@ -161,6 +161,7 @@ def with_recoloured_poses(preset: ContrastPreset, **stage) -> ContrastPreset:
     return replace(preset, model=replace(preset.model, recoloured_poses=True),
                    stage1=replace(preset.stage1, **RECOLOURED, **stage))
 
+# %% ../../nbs/7_compare/01_cdsvae.ipynb #presets
 def cdsvae_presets(
     dataset: str, # a registered one
 ) -> dict[str, ContrastPreset]: # name -> preset

@@ -377,7 +377,7 @@ def init_from_data(self: MoCoGAN,
     last.weight *= contrast
     if self.config.average: self.update_average(-1)
 
-# %% ../../nbs/7_compare/03_mocogan.ipynb #presets
+# %% ../../nbs/7_compare/03_mocogan.ipynb #quick-sizes
 SMALLER = MoCoGANConfig(
     decoder=(128, 64, 32, 16), image=(16, 32, 64), video=(16, 32, 64), batch_norm=False,
     video_scale=2, memory=1., average=.99)
@@ -393,6 +393,7 @@ QUICK = dict( # data set -> sizes and stage
     moving_mnist=(replace(SMALLER, categories=8),
                   replace(KEEPS_GOING, seen=2, lambda_category=FALLING)))
 
+# %% ../../nbs/7_compare/03_mocogan.ipynb #presets
 def mocogan_presets(
     dataset: str, # a registered one
 ) -> dict[str, GANPreset]: # name -> preset
