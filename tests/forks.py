@@ -14,12 +14,6 @@ if FORKS: PROCESSES.set_forkserver_preload(PACKAGES)
 TESTS = str(Path(__file__).parent)
 
 
-def leave_out_pngs():
-    "Show plots in this process without their PNGs, each of which Chromium draws in 5 seconds."
-    import plotly.io._base_renderers as renderers
-    renderers.to_image = lambda *args, **kwargs: b""
-
-
 def run_kernel(arguments: list[str], env: dict[str, str], cwd: str | None):
     "What `python -m ipykernel_launcher` does, in a process group of its own."
     os.setsid()

@@ -1,11 +1,10 @@
 """Every notebook runs from top to bottom, as with nbdev_test; those of nbs/8_figures are
 papermill's."""
 import os, re
-from pathlib import Path
 import pytest
 from conftest import NO_DATA, Missing
 from counts import SPINE, markdown
-from forks import FRESH, PROCESSES, leave_out_pngs
+from forks import FRESH, PROCESSES
 from nbdev.test import nbdev_test
 from sync import ROOT
 
@@ -15,15 +14,12 @@ NOTEBOOKS = sorted(p for p in (ROOT / "nbs").rglob("*.ipynb") if p.parent.name n
 # These start kernels, several at a time, in threads: they begin with nothing imported.
 START_KERNELS = "11_run_notebook", "12_reproduce", "13_figures"
 
-DRAWS_PNGS = "09_curves"   # one page is enough to see that plots get their PNGs
-
 
 def run(notebook: str, log: str):
     "Run a notebook, and write what it says to a file."
     with open(log, "w") as file:
         for stream in (1, 2): os.dup2(file.fileno(), stream)
     os.chdir(ROOT)
-    if Path(notebook).stem != DRAWS_PNGS: leave_out_pngs()
     nbdev_test(notebook, n_workers=0)
 
 
