@@ -384,14 +384,13 @@ SMALLER = MoCoGANConfig(
 KEEPS_GOING = GANStage( # the changes of this page
     4000, batch=8, frames=8, lr=1e-3, lr_factor=Anneal((1, 1, .1), (0, .6, 1)), paired=True,
     lambda_penalty=2., penalty_every=4, contrast=.3)
-FALLING = Anneal((1, 1, .1), (0, .3, .5)) # weight of the category, until it is used
+FALLING = replace( # with a weight of the category that falls once the category is used
+    KEEPS_GOING, seen=2, lambda_category=Anneal((1, 1, .1), (0, .3, .5)))
 QUICK = dict( # data set -> sizes and stage
     pendulum=(replace(SMALLER, categories=2, video=(12, 24, 48)),
               replace(KEEPS_GOING, batch=6, frames=10)),
-    sprites=(replace(SMALLER, categories=9),
-             replace(KEEPS_GOING, seen=2, lambda_category=FALLING)),
-    moving_mnist=(replace(SMALLER, categories=8),
-                  replace(KEEPS_GOING, seen=2, lambda_category=FALLING)))
+    sprites=(replace(SMALLER, categories=9), FALLING),
+    moving_mnist=(replace(SMALLER, categories=8), FALLING))
 
 # %% ../../nbs/7_compare/03_mocogan.ipynb #presets
 def mocogan_presets(
