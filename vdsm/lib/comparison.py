@@ -266,8 +266,10 @@ class Comparison:
     def kept(self) -> Path: # of committed results
         return project_root()/'figures'/'evidence'/f'compare_{self.dataset}'
     def seeds_of(self, entry: Entry) -> list[int]:
-        "The seeds of which an entry has a finished run."
-        return [s for s in parse_seeds(self.seeds) if entry.is_finished(s)]
+        "The seeds to measure: finished runs, and beside them the shipped one; none without a run."
+        seeds = parse_seeds(self.seeds)
+        if not any(map(entry.is_finished, seeds)): return []
+        return [s for s in seeds if entry.is_finished(s) or entry.is_shipped(s)]
     def judge(self, test: Sequences) -> Judge:
         "The judge for some clips; the first call opens it, or trains it."
         how = dict(config=JudgeConfig(steps=self.judge_steps), split=self.split)
@@ -312,10 +314,10 @@ def measure(self: Comparison, entry: Entry, seeds: list[int]) -> dict: # run and
                                         title=f'measuring {entry.title}, seed {seed}', **options)
         measured[seed], missing = metrics | judge_metrics(judge), missing | lacks
         records.append(of.record)
-    memory = [kept_memory(entry.run(s)) for s in seeds]
+    memory = [mb for s in seeds if (mb := kept_memory(entry.run(s)))]
     run = joined_record(records) | dict(
         method=entry.method, made_from=made_from, missing=missing, judge=judge.metadata,
-        n_clips=min(self.n_clips, len(of.held_out)), peak_mb=None if None in memory else memory)
+        n_clips=min(self.n_clips, len(of.held_out)), peak_mb=memory or None)
     write_metrics(file, run, over_seeds(measured))
     return read_metrics(file)
 
