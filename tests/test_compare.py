@@ -5,12 +5,16 @@ import nbformat, pytest, sync
 from conftest import ROOT, check_pictures, read_report
 from sync import PAGES, tables
 from vdsm.commands.compare import compare
+from vdsm.data.moving_mnist import MovingMNIST
 from vdsm.evaluate.judge import JudgeConfig, get_judge
+from vdsm.evaluate.moving_mnist_trajectory import digit_reader, path_metrics
 from vdsm.evaluate.sample_coverage import coverage_metrics
 from vdsm.evaluate.swap_benchmark import swap_metrics
 from vdsm.evaluate.swap_error import mean_image, reconstruction_metrics
 from vdsm.data.sequences import Subset
-from vdsm.lib.comparison import committed_rows, train_run
+from vdsm.lib.comparison import committed_rows, encoder_parts, train_run
+from vdsm.lib.method import training_method
+from vdsm.training.presets import get_preset
 from vdsm.training.runs import open_run
 
 SMALLEST = {"n_clips = 500": "n_clips = 12",
@@ -80,6 +84,16 @@ def test_values_are_those_of_the_measures(made):
             alone |= reconstruction_metrics(model, Subset(test, 12), mean_image(train))
             alone |= swap_metrics(model, judge, test, 12, draws=1)
         assert {k: of[k] for k in alone} == pytest.approx(alone)
+
+
+def test_digits_are_followed_by_every_method():
+    preset = get_preset("moving_mnist", "smoke", method="DSVAE")
+    model = training_method("DSVAE")(preset).new_model().eval()
+    train, test = MovingMNIST("train", 300, 1), MovingMNIST("validation", 12, 1)
+    parts = encoder_parts(model, None, train, test, n_clips=12, draws=1)
+    found = parts["path digit"]()
+    assert found == path_metrics(model, test, digit_reader(train), 12)
+    assert found["path.real.error"] < .2 < found["path.ahead_window.error"]
 
 
 def test_an_empty_cell_has_its_reason(made):

@@ -17,6 +17,7 @@ from pathlib import Path
 from plotly.subplots import make_subplots
 from torch import Tensor
 from typing import Callable, NamedTuple
+from ..data.moving_mnist import MovingMNIST
 from ..data.pendulum import Pendulum
 from ..data.registry import action, attributes, published
 from ..data.sequences import Sequences, Subset, project_root
@@ -25,6 +26,7 @@ from ..evaluate.entropy import sample_metrics
 from ..evaluate.frechet import clip_features, frechet_metrics
 from ..evaluate.generated_clips import missing_ways
 from ..evaluate.judge import Judge, JudgeConfig, get_judge, judge_metrics, judge_of, verdict
+from ..evaluate.moving_mnist_trajectory import digit_reader, path_metrics
 from ..evaluate.pendulum_angle import rollout_metrics
 from ..evaluate.probes import probe_all
 from ..evaluate.sample_coverage import coverage_metrics, shared_metrics
@@ -184,6 +186,8 @@ def encoder_parts(model, judge, train, test, n_clips, draws) -> dict[str, Callab
         parts['swap_error'] = lambda: swap_error(model, test, blank, n_clips)
     if isinstance(test, Pendulum):
         parts['rollout'] = lambda: rollout_metrics(model, test, min(140, n_clips))
+    if isinstance(test, MovingMNIST):
+        parts['path digit'] = lambda: path_metrics(model, test, digit_reader(train), n_clips)
     return parts
 
 def sample_parts(model, judge, train, test, n_clips) -> dict[str, Callable]:
@@ -392,22 +396,27 @@ TABLES['swaps'] = Table((
     Column('action kept, static code of a donor, %', f'{DONOR}.accuracy'),
     Column("the same, and identity the donor's, %", f'{DONOR}.all_correct'),
     Column("identity kept and action the donor's, %", f'{BACK}.all_correct'),
-    Column('absolute error against the true swap', 'swap_error.mae', 1, 4)),
+    Column('absolute error against the true swap', 'swap_error.mae', 1, 4),
+    Column('distance from the path after a swap, pixels', 'path.swap.error', 1, 2),
+    Column("digit after a swap read as the donor's, %", 'digit.swap')),
     {'real clips': {f'{KEPT}.{k}': f'swap.real.{k}' for k in ('accuracy', 'is', 'h_y_x', 'h_y')} |
         {f'{DONOR}.accuracy': 'swap.action.true.accuracy',
          f'{DONOR}.all_correct': 'swap.action.true.all_correct',
-         f'{BACK}.all_correct': 'swap.content.true.all_correct'},
+         f'{BACK}.all_correct': 'swap.content.true.all_correct',
+         'path.swap.error': 'path.real.error', 'digit.swap': 'digit.real'},
      'the input, nothing swapped': {
          f'{DONOR}.all_correct': 'swap.action.copy.all_correct',
          f'{BACK}.all_correct': 'swap.content.copy.all_correct',
-         'swap_error.mae': 'swap_error.mae.moves'},
+         'swap_error.mae': 'swap_error.mae.moves',
+         'path.swap.error': 'path.copy.error', 'digit.swap': 'digit.copy'},
      'black clips': {
          f'{KEPT}.accuracy': 'swap.action.blank.accuracy',
          f'{DONOR}.accuracy': 'swap.action.blank.accuracy',
          f'{DONOR}.all_correct': 'swap.action.blank.all_correct',
          f'{BACK}.all_correct': 'swap.content.blank.all_correct',
          'swap_error.mae': 'swap_error.mae.blank'},
-     'chance': {f'{KEPT}.accuracy': 'swap.chance', f'{DONOR}.accuracy': 'swap.chance'}})
+     'chance': {f'{KEPT}.accuracy': 'swap.chance', f'{DONOR}.accuracy': 'swap.chance',
+                'digit.swap': 'digit.chance'}})
 
 # %% ../../nbs/lib/25_comparison.ipynb #samples-table
 TABLES['samples'] = Table((
@@ -433,9 +442,17 @@ TABLES['samples'] = Table((
 TABLES['extrapolation'] = Table((
     Column('angle error of reconstructed frames, radians', 'rollout.posterior.angle_error', 1, 3),
     Column('angle error of predicted frames 17-40, radians', 'rollout.window.angle_error', 1, 3),
-    Column('bob visible, frames 17-40, %', 'rollout.window.visible')),
-    {f'baseline: {title}': {'rollout.window.angle_error': f'rollout.{way}.angle_error'}
-     for way, title in dict(hanging='hangs straight down', still='stands still').items()})
+    Column('bob visible, frames 17-40, %', 'rollout.window.visible'),
+    Column('distance from the path, reconstructed frames, pixels',
+           'path.reconstruction.error', 1, 2),
+    Column('distance from the path, predicted frames 17-24, pixels',
+           'path.ahead_window.error', 1, 2)),
+    {'baseline: hangs straight down': {
+        'rollout.window.angle_error': 'rollout.hanging.angle_error'},
+     'baseline: stands still': {
+        'rollout.window.angle_error': 'rollout.still.angle_error',
+        'path.reconstruction.error': 'path.still.error',
+        'path.ahead_window.error': 'path.ahead_still.error'}})
 
 # %% ../../nbs/lib/25_comparison.ipynb #cells
 def metric_cell(
