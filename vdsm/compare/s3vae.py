@@ -10,8 +10,7 @@ __all__ = ['STILL', 'NO_LABEL', 'S3VAE_RULES', 'S3VAEConfig', 'triplet_loss', 'm
 import math, torch, torch.nn.functional as F
 from dataclasses import dataclass
 from torch import Generator, Tensor, nn
-from vdsm.compare.cdsvae import (AT_LEAST_2, F_LATER, LATE, random_orders, reorder,
-    shared_information)
+from .cdsvae import AT_LEAST_2, F_LATER, random_orders, reorder, shared_information
 from .dsvae import (CHOICES, CLIP_RULES, DSVAE, LEAST, ClipStage, DSVAEConfig,
     DSVAELoss, DSVAEMethod, OneStagePreset, derived_presets)
 from ..model.configuration import check_fields, refuse_field
@@ -122,7 +121,7 @@ def s3vae_presets(
     return derived_presets(
         dataset, S3VAEPreset, S3VAEConfig, lambda_f=F_LATER,
         lambda_z=Anneal((.02, .02, 2), (0, .28, .8), 'geometric'),
-        lambda_triplet=LATE, lambda_mi=constant(0.))
+        lambda_triplet=Anneal((0, 0, .5), (0, .5, .8)), lambda_mi=constant(0.))
 
 class S3VAEMethod(DSVAEMethod):
     "S3VAE: one stage on clips, with DSVAE's steps."

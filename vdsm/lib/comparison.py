@@ -537,7 +537,9 @@ def cost_table(rows: list[Row]) -> str: # Markdown
                      thousands(run['train_seconds']),
                      thousands(run['peak_mb']) if run.get('peak_mb') else '',
                      f"{run['train_clips']:,}", f"{run['n_clips']:,}", source])
-    return filled_columns(head, body)
+    unknown = [r.entry.title for r in rows if r.report and not r.report['run'].get('peak_mb')]
+    why = f"- *{', '.join(unknown)}*: no memory. Training did not keep it." if unknown else ''
+    return f'{filled_columns(head, body)}\n\n{why}'.strip()
 
 # %% ../../nbs/lib/25_comparison.ipynb #plot
 def error_of(metrics: dict[str, float], name: str) -> tuple[float, float]: # up, down
