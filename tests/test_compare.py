@@ -86,7 +86,7 @@ def test_values_are_those_of_the_measures(made):
         assert {k: of[k] for k in alone} == pytest.approx(alone)
 
 
-def test_digits_are_followed_by_every_method():
+def test_a_compared_method_is_followed_along_its_path():
     preset = get_preset("moving_mnist", "smoke", method="DSVAE")
     model = training_method("DSVAE")(preset).new_model().eval()
     train, test = MovingMNIST("train", 300, 1), MovingMNIST("validation", 12, 1)
