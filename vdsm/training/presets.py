@@ -243,7 +243,7 @@ QUICK['pendulum'] = Preset(
     SequenceStage(
         1600, batch=16, frames=(8, 16), context=8, pseudo_fraction=.7, pseudo_batch=32,
         horizon=8, horizon_from=.4, remove_shared_directions=True, **QUICK_2,
-        **PAPER_2 | dict(lambda_d=Anneal((.1, 1.75), (0, .4)))),
+        **PAPER_2 | dict(lambda_d=Anneal((.1, 1.25), (0, .4)))),
     stage3=TransitionStage(800, from_first=.5))
 QUICK['sprites'] = Preset(
     VDSMConfig(n_experts=40, z_dim=30, d_dim=50, encoder=(16, 32, 64, 128, 128),
